@@ -1,0 +1,1 @@
+"""Site × Node → Desired, purely: the same input gives the same bytes."""

@@ -1,0 +1,112 @@
+"""What a node should be: the compiler's output and the only thing that plan and push know of a site."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file on the node. ``reload`` names the service to reload when the content changes."""
+
+    path: str
+    content: bytes
+    mode: int = 0o644
+    owner: str = "root"
+    group: str = "root"
+    secret: bool = False
+    reload: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content, hex."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class IpSet:
+    """An ipset: ``type`` as ``hash:net`` or ``hash:ip,port``, members sorted, in ipset's own spelling."""
+
+    name: str
+    type: str
+    family: int
+    members: tuple[str, ...]
+    maxelem: int
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of type, family and members, hex."""
+        text = "\n".join((self.type, str(self.family), *self.members))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Where an own chain is entered: ``-I parent 1 -j chain`` in ``table``."""
+
+    table: str
+    parent: str
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """All own chains of one address family as ``iptables-restore`` input, without the hooks."""
+
+    family: int
+    text: str
+    hooks: tuple[Hook, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of text and hooks, hex."""
+        hooks = "".join(f"{h.table} {h.parent} {h.chain}\n" for h in self.hooks)
+        return hashlib.sha256((hooks + self.text).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Sysctl:
+    """A kernel setting. ``host_wide`` ones exist only in the host's own network namespace."""
+
+    key: str
+    value: str
+    host_wide: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service's wanted state.
+
+    ``supervise`` is the command that starts it where no systemd runs; it must daemonize and write
+    ``pidfile``. Without it a node without systemd uses its /etc/init.d script.
+    """
+
+    name: str
+    state: str = "running"
+    enabled: bool = True
+    supervise: tuple[str, ...] = ()
+    pidfile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The relay release to be installed under /opt/vosctl: version, digest and the archive."""
+
+    version: str
+    digest: str
+    archive: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The whole wanted state of one node."""
+
+    node: str
+    packages: tuple[str, ...]
+    release: Release | None
+    files: tuple[File, ...]
+    sets: tuple[IpSet, ...]
+    rulesets: tuple[Ruleset, ...]
+    sysctls: tuple[Sysctl, ...]
+    services: tuple[Service, ...]

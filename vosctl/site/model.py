@@ -1,0 +1,357 @@
+"""The checked site: frozen objects with real types, one Node for each host of the inventory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
+
+from vosctl.secret import Secret
+from vosctl.site.tree import Mark
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+
+class GatewayType(Enum):
+    """Mapping: a customer's, calls come in. Routing: a vendor's, calls go out."""
+
+    MAPPING = "mapping"
+    ROUTING = "routing"
+
+
+class Auth(Enum):
+    """How a gateway proves who it is."""
+
+    IP = "ip"
+    IP_PORT = "ip+port"
+    PASSWORD = "password"
+
+
+class Encryption(Enum):
+    """RTP payload encryption of a trunk (SS_RTPENCRYPTIONMODE 0 to 3, and SRTP)."""
+
+    NONE = "none"
+    XOR = "xor"
+    RC4 = "rc4"
+    AES128 = "aes128"
+    SRTP = "srtp"
+
+
+class ProxyMode(Enum):
+    """Whether media crosses the relay (SS_MEDIAPROXYMODE)."""
+
+    OFF = "off"
+    ON = "on"
+    AUTO = "auto"
+    MUST_ON = "must_on"
+
+
+class Learn(Enum):
+    """What a media leg accepts as its far end: the SDP's word, or any source after probation."""
+
+    SDP = "sdp"
+    ANY = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class PortRange:
+    """UDP or TCP ports from first to last, both included."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+    def overlaps(self, other: PortRange) -> bool:
+        """Return whether the two ranges share a port."""
+        return self.first <= other.last and other.first <= self.last
+
+    def contains(self, other: PortRange) -> bool:
+        """Return whether ``other`` lies wholly inside this range."""
+        return self.first <= other.first and other.last <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A named trunk key; the name is the key id (``kid``) that peers signal."""
+
+    name: str
+    value: Secret
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A gateway's admission limits: calls a second, calls at once, longest call."""
+
+    cps: int
+    concurrent: int
+    duration: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class JitterBuffer:
+    """A playout buffer's bounds in milliseconds (SS_JITTERBUFFER_MODE, _MIN, _MAX, _DEFAULT)."""
+
+    name: str
+    adaptive: bool
+    minimum: int
+    maximum: int
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProfitGuard:
+    """When a vendor is locked for a prefix: profit below ``lowest_profit`` (per ``unit``).
+
+    ``unit`` is ``second``, ``minute`` (money) or ``percent`` (of the customer's rate). With
+    ``check_rate`` a vendor without a clearing rate for the prefix is locked.
+    """
+
+    lowest_profit: Decimal | None
+    unit: str
+    max_minute_rate: Decimal | None
+    check_rate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A customer's (mapping) or vendor's (routing) gateway.
+
+    ``networks`` are its signalling addresses (hosts are /32 or /128); ``port`` is the source port
+    of ``ip+port``; ``rate_group`` names a customer group (mapping) or clearing deck (routing).
+    """
+
+    name: str
+    type: GatewayType
+    networks: tuple[Network, ...]
+    auth: Auth
+    port: int | None
+    username: str | None
+    password: Secret | None
+    tier: str | None
+    limits: Limits
+    codecs: tuple[str, ...]
+    ptime: int
+    dtmf: str
+    proxy: ProxyMode
+    jitter: JitterBuffer
+    learn: Learn
+    rate_group: str | None
+    guard: ProfitGuard | None
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """A trunk joins two nodes; both ends are compiled from this one object.
+
+    ``accept`` holds every key that a peer may name: the current one first, then staged or retiring
+    ones. ``public`` says that the trunk crosses a public network.
+    """
+
+    name: str
+    ends: tuple[str, str]
+    encryption: Encryption
+    key: Key | None
+    accept: tuple[Key, ...]
+    codecs: tuple[str, ...]
+    public: bool
+    mark: Mark
+
+    def other(self, node: str) -> str:
+        """Return the name of the end that is not ``node``."""
+        return self.ends[1] if self.ends[0] == node else self.ends[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Qos:
+    """DSCP values, 0 to 63 (RFC 2474): SS_QOS_SIGNAL and SS_QOS_RTP."""
+
+    signalling: int
+    media: int
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """Defaults of media handling; ``calls`` is how many calls at once the node is sized for."""
+
+    proxy: ProxyMode
+    jitter: JitterBuffer
+    ptime: int
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A SIP request budget: sustained requests a second, and the burst above it."""
+
+    rate: int
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A scanner's word in the User-Agent header, with where it was seen."""
+
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Firewall:
+    """A node's packet filter policy.
+
+    ``admin`` networks reach the ``management`` TCP ports (service name → ports) and nobody else
+    does; ``trusted`` networks are SIP peers beside the gateways' own addresses; ``budgets`` maps
+    REGISTER, INVITE, OPTIONS and ``other`` to what one source may send; ``network_factor`` is how
+    many times that a whole /24 (v6 /64) may send; ``rtp`` is what is open for media (None: the
+    relay's ports).
+    """
+
+    enabled: bool
+    sip_udp: tuple[int, ...]
+    sip_tcp: tuple[int, ...]
+    sip_tls: tuple[int, ...]
+    admin: tuple[Network, ...]
+    management: Mapping[str, tuple[int, ...]]
+    trusted: tuple[Network, ...]
+    signatures: tuple[Signature, ...]
+    budgets: Mapping[str, Budget]
+    network_factor: int
+    tcp_connections: int
+    rtp: PortRange | None
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """The bundled RTP relay of a node.
+
+    ``addresses`` are what it binds and puts into SDP, at most one a family; ``ng`` is where
+    the proxy's NG protocol is answered.
+    """
+
+    enabled: bool
+    addresses: tuple[Address, ...]
+    ng: tuple[Address, int]
+    ports: PortRange
+    rtp_timeout: timedelta
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """One row of a deck; money is per minute, ``prefix`` is digits ("" is the default row).
+
+    ``first_rate`` holds for the first ``first_seconds``; after them ``rate`` is charged in steps
+    of ``cycle`` seconds; ``connect`` is charged once.
+    """
+
+    prefix: str
+    rate: Decimal
+    cycle: int
+    first_rate: Decimal
+    first_seconds: int
+    connect: Decimal
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Deck:
+    """A rate group (customers) or a clearing deck (vendors): rows by prefix."""
+
+    name: str
+    rows: Mapping[str, Rate]
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """All decks that a node knows, in one currency (ISO 4217)."""
+
+    currency: str
+    groups: Mapping[str, Deck]
+    clearing: Mapping[str, Deck]
+
+
+@dataclass(frozen=True, slots=True)
+class FileSpec:
+    """A file that the operator adds; ``content`` is final text (templates are rendered)."""
+
+    path: str
+    content: str
+    mode: int
+    owner: str
+    group: str
+    secret: bool
+    reload: str | None
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """A service and the state it should be in (``running`` or ``stopped``)."""
+
+    name: str
+    state: str
+    enabled: bool
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How a node is reached. ``kind`` is ``ssh`` or ``local``.
+
+    ``root`` (local only) makes a directory stand for the node: files go below it, the machine's
+    packages, firewall and sysctls are left alone.
+    """
+
+    kind: str
+    host: str
+    port: int
+    user: str | None
+    become: bool
+    private_key: Path | None
+    ssh_config: Path | None
+    known_hosts: Path | None
+    root: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One host with everything that concerns it, variables already resolved."""
+
+    name: str
+    groups: tuple[str, ...]
+    connection: Connection
+    gateways: Mapping[str, Gateway]
+    trunks: Mapping[str, Trunk]
+    qos: Qos
+    media: Media
+    firewall: Firewall
+    sysctl: Mapping[str, str]
+    relay: Relay
+    rates: Rates
+    files: tuple[FileSpec, ...]
+    packages: tuple[str, ...]
+    services: tuple[ServiceSpec, ...]
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """All nodes that a run concerns, and all of the inventory for what they refer to.
+
+    ``selected`` are the node names after the play's ``hosts`` and ``--limit``, in inventory order.
+    """
+
+    directory: Path
+    nodes: Mapping[str, Node]
+    selected: tuple[str, ...]

@@ -1,0 +1,79 @@
+"""YAML as a tree of values that remember where they were written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingABC
+from dataclasses import dataclass
+from typing import Any, Union
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mark:
+    """A place in a source file; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scalar:
+    """One YAML scalar: the value YAML 1.2 core would give it, and the text as written.
+
+    ``value`` is str, int, bool or None for a plain scalar (floats stay text, as ``value == text``,
+    with ``number`` set: money is parsed from the text, never from a binary float).
+    """
+
+    value: str | int | bool | None
+    text: str
+    quoted: bool
+    mark: Mark
+    number: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sequence:
+    """A YAML list."""
+
+    items: tuple[Value, ...]
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mapping:
+    """A YAML mapping with string keys; ``key_marks`` says where each key stands."""
+
+    items: MappingABC[str, Value]
+    key_marks: MappingABC[str, Mark]
+    mark: Mark
+
+    def get(self, key: str) -> Value | None:
+        """Return the value under ``key``, or None."""
+        return self.items.get(key)
+
+
+Value = Union[Scalar, Sequence, Mapping]
+
+
+def plain(value: Value) -> Any:
+    """Return the value as plain dicts, lists and scalars (for schema validation and templates)."""
+    if isinstance(value, Scalar):
+        return value.value
+    if isinstance(value, Sequence):
+        return [plain(item) for item in value.items]
+    return {key: plain(item) for key, item in value.items.items()}
+
+
+def at(value: Value, path: tuple[str | int, ...]) -> Value | None:
+    """Return the value at ``path`` (mapping keys and list indexes), or None where there is none."""
+    for step in path:
+        if isinstance(value, Mapping) and isinstance(step, str) and step in value.items:
+            value = value.items[step]
+        elif isinstance(value, Sequence) and isinstance(step, int) and step < len(value.items):
+            value = value.items[step]
+        else:
+            return None
+    return value

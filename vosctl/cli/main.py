@@ -1,0 +1,81 @@
+"""The vosctl command: groups the subcommands and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from vosctl import __version__
+from vosctl.cli import demo, nodes, site
+from vosctl.cli.screen import errors_to
+from vosctl.errors import InputError, VosctlError
+from vosctl.report.problems import as_json, print_problems, summarize
+
+USAGE = 64
+INTERRUPTED = 130
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit codes: 0 fine, 1 wrong input, 2 a node failed, 4 a node was unreachable, 6 rolled back, "
+    "64 wrong usage; 3 changes pending, with --detailed-exitcode only.",
+)
+@click.version_option(__version__, prog_name="vosctl")
+def cli() -> None:
+    """Wholesale voice operations as configuration in git.
+
+    A site is YAML: gateways, trunks, keys, QoS, firewall and rates. vosctl checks it, shows what would
+    change on each node, and applies it over SSH so that a node is never half old, half new.
+    """
+
+
+for command in (*site.COMMANDS, *nodes.COMMANDS, demo.demo):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with the documented code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: the one place that catches errors."""
+    try:
+        code = cli.main(args=arguments, prog_name="vosctl", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return USAGE
+    except click.Abort:
+        click.echo("vosctl: interrupted", err=True)
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return 1
+    except InputError as error:
+        _show_problems(error)
+        return error.exit_code
+    except VosctlError as error:
+        click.echo(f"vosctl: {error}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except Exception:  # noqa: BLE001  anything else is a bug, and says so
+        traceback.print_exc()
+        click.echo("vosctl: this is a bug; please report it with the lines above", err=True)
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _show_problems(error: InputError) -> None:
+    found = tuple(error.problems)
+    context = click.get_current_context(silent=True)
+    if context is not None and context.params.get("as_json"):
+        click.echo(as_json(found))  # type: ignore[arg-type]
+        return
+    console = errors_to()
+    print_problems(console, found)  # type: ignore[arg-type]
+    console.print(summarize(found, ()))  # type: ignore[arg-type]

@@ -1,0 +1,25 @@
+"""Where output goes: consoles for people (NO_COLOR respected by rich) and JSON alone on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+from rich.console import Console
+
+
+def output() -> Console:
+    """Return the console for results."""
+    return Console(file=sys.stdout, highlight=False, soft_wrap=True, emoji=False, markup=False)
+
+
+def errors_to() -> Console:
+    """Return the console for problems, warnings and progress."""
+    return Console(file=sys.stderr, highlight=False, soft_wrap=True, emoji=False, markup=False)
+
+
+def print_json(data: Any) -> None:
+    """Write ``data`` as the only thing on standard output."""
+    click.echo(json.dumps(data, indent=2, sort_keys=True, default=str))

@@ -1,0 +1,93 @@
+"""What a plan is made of: changes with their risk, items held back with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    """What a change is about, in the order in which a node applies it."""
+
+    PACKAGE = "package"
+    RELEASE = "release"
+    FILE = "file"
+    SET = "set"
+    RULESET = "ruleset"
+    SYSCTL = "sysctl"
+    SERVICE = "service"
+
+
+class Action(Enum):
+    """What will be done to it."""
+
+    CREATE = "create"
+    CHANGE = "change"
+    REMOVE = "remove"
+    INSTALL = "install"
+    LOAD = "load"
+    RELOAD = "reload"
+    RESTART = "restart"
+    START = "start"
+    STOP = "stop"
+    ENABLE = "enable"
+    DISABLE = "disable"
+
+
+class Risk(Enum):
+    """Why a person may want to look twice."""
+
+    RESTARTS_RELAY = "restarts-relay"
+    STOPS_SERVICE = "stops-service"
+    CUTS_CONTROLLER = "cuts-controller"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference between what a node is and what it should be.
+
+    ``drift`` says that the node moved by itself (a hand, a reboot) since the last apply, not the
+    site. ``diff`` holds unified diff or +/- lines without line ends, secrets already masked.
+    """
+
+    kind: Kind
+    name: str
+    action: Action
+    detail: str = ""
+    diff: tuple[str, ...] = ()
+    risk: Risk | None = None
+    drift: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Something wanted that this node cannot do or be given, and why."""
+
+    kind: Kind
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that an apply would do to one node.
+
+    ``observed`` is the node's digest of the state that the plan was made from: an apply is refused
+    by the node when it moved since. ``refusal`` is the reason why an apply must not go on (it would
+    cut the controller off), "" when there is none.
+    """
+
+    node: str
+    changes: tuple[Change, ...] = ()
+    held: tuple[Held, ...] = ()
+    observed: str = ""
+    refusal: str = ""
+
+    @property
+    def drift(self) -> tuple[Change, ...]:
+        """The changes that put back what moved by hand."""
+        return tuple(change for change in self.changes if change.drift)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.changes)

@@ -1,0 +1,63 @@
+"""A plan as text for a terminal: one line a change, its diff below it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from vosctl.plan.change import Action, Change, Held, Plan
+from vosctl.plan.printable import printable
+
+SIGNS = {
+    Action.CREATE: "+",
+    Action.INSTALL: "+",
+    Action.LOAD: "+",
+    Action.START: "+",
+    Action.ENABLE: "+",
+    Action.REMOVE: "-",
+    Action.STOP: "-",
+    Action.DISABLE: "-",
+}
+
+
+def render(plan: Plan, *, diff: bool = True) -> str:
+    """Return the plan as lines of text; a plan with nothing to do is one line that says so.
+
+    Control characters, which a node's files could carry to the terminal, are escaped.
+    """
+    lines = [f"{plan.node}: {summary(plan)}"]
+    for change in plan.changes:
+        lines.append(f"  {headline(change)}")
+        if diff:
+            lines.extend(f"      {printable(line)}".rstrip() for line in change.diff)
+    lines.extend(f"  {held_line(held)}" for held in plan.held)
+    if plan.refusal:
+        lines.append(f"  refused: {printable(plan.refusal)}")
+    return "\n".join(lines) + "\n"
+
+
+def summary(plan: Plan) -> str:
+    """Return the plan in a few words: ``2 file, 1 ruleset to change, 1 held, 1 moved on the node``."""
+    kinds = Counter(change.kind.value for change in plan.changes)
+    words = [", ".join(f"{count} {kind}" for kind, count in kinds.items()) + " to change" if kinds else "no change"]
+    if plan.drift:
+        words.append(f"{len(plan.drift)} moved on the node")
+    if plan.held:
+        words.append(f"{len(plan.held)} held")
+    return ", ".join(words)
+
+
+def headline(change: Change) -> str:
+    """Return one change as a line without its diff."""
+    parts = [SIGNS.get(change.action, "~"), f"{change.kind.value:<8}", printable(change.name), change.action.value]
+    if change.detail:
+        parts.append(f"({printable(change.detail)})")
+    if change.drift:
+        parts.append("[moved on the node]")
+    if change.risk:
+        parts.append(f"[{change.risk.value}]")
+    return " ".join(parts)
+
+
+def held_line(held: Held) -> str:
+    """Return one held item as a line."""
+    return f". {held.kind.value:<8} {printable(held.name)} held: {printable(held.reason)}"

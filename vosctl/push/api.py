@@ -1,0 +1,68 @@
+"""What the command line does to nodes: plan, apply, confirm, roll back, ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from vosctl.compile.desired import Desired
+from vosctl.push import operations
+from vosctl.push.options import PushOptions
+from vosctl.push.processor import Processor
+from vosctl.push.result import HostResult
+from vosctl.push.runner import run
+from vosctl.site.model import Site
+
+Results = dict[str, HostResult]
+
+
+def plan_site(
+    site: Site, desired: Mapping[str, Desired], *, options: PushOptions, processors: Sequence[Processor] = ()
+) -> Results:
+    """Return for each selected node what an apply would do; nothing is changed.
+
+    A result is ``changed`` when its plan is not empty. Errors are in the results, never raised.
+    """
+    return run(_nodes(site), operations.Inspect(desired), options=options, processors=processors)
+
+
+def apply_site(
+    site: Site, desired: Mapping[str, Desired], *, options: PushOptions, processors: Sequence[Processor] = ()
+) -> Results:
+    """Bring each selected node to its desired state: inspect, plan, apply, confirm.
+
+    With ``options.check`` it is ``plan_site``. Errors are in the results, never raised.
+    """
+    if options.check:
+        return plan_site(site, desired, options=options, processors=processors)
+    return run(_nodes(site), operations.Apply(desired), options=options, processors=processors)
+
+
+def drift_site(
+    site: Site, desired: Mapping[str, Desired], *, options: PushOptions, processors: Sequence[Processor] = ()
+) -> Results:
+    """Return for each selected node a plan that holds only what moved there since the last apply."""
+    return run(_nodes(site), operations.Drift(desired), options=options, processors=processors)
+
+
+def confirm_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
+    """Confirm what waits for it on each selected node; a node with nothing pending is ``ok``."""
+    return run(_nodes(site), operations.Confirm(), options=options, processors=processors)
+
+
+def rollback_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
+    """Put each selected node back: a pending apply, else the last confirmed one."""
+    return run(_nodes(site), operations.Rollback(), options=options, processors=processors)
+
+
+def status_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
+    """Return each selected node's status in ``report``: applied, pending, lock, relay, journal."""
+    return run(_nodes(site), operations.Status(), options=options, processors=processors)
+
+
+def facts_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
+    """Return each selected node's facts in ``report``."""
+    return run(_nodes(site), operations.Facts(), options=options, processors=processors)
+
+
+def _nodes(site: Site) -> list[operations.Node]:
+    return [site.nodes[name] for name in site.selected]

@@ -1,0 +1,35 @@
+"""Plans on a terminal: the text of vosctl.plan.text with colours that also carry signs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.text import Text
+
+from vosctl.plan.change import Plan
+from vosctl.plan.text import render
+from vosctl.push.result import HostResult
+
+_STYLES = {"+": "green", "-": "red", "@": "cyan", "~": "yellow", "!": "magenta"}
+
+
+def print_plans(console: Console, results: Mapping[str, HostResult], *, diff: bool) -> None:
+    """Write the plan of each node that has one; nodes with nothing to do share one line."""
+    quiet: list[str] = []
+    for name, result in results.items():
+        if result.plan is None:
+            continue
+        if result.plan or result.plan.refusal:
+            print_plan(console, result.plan, diff=diff)
+        else:
+            quiet.append(name)
+    if quiet:
+        console.print(Text(f"no change: {', '.join(quiet)}", style="green"))
+
+
+def print_plan(console: Console, plan: Plan, *, diff: bool) -> None:
+    """Write one node's plan; the first sign of a line gives its colour."""
+    console.print(Text(plan.node, style="bold"))
+    for line in render(plan, diff=diff).splitlines():
+        console.print(Text(line, style=_STYLES.get(line.strip()[:1], "")))

@@ -1,0 +1,121 @@
+"""Bencoding as the NG protocol uses it: integers, strings, lists, dictionaries; bounded in depth and size.
+
+Strings are bytes on the wire and ``str`` here, by UTF-8 with ``surrogateescape``, so that any bytes
+(an SDP in Latin-1, say) come out again as they came in.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Tuple, Union
+
+Value = Union[int, str, List["Value"], Dict[str, "Value"]]
+
+MAX_DEPTH = 16
+MAX_ITEMS = 4096
+MAX_INTEGER_DIGITS = 20
+MAX_LENGTH_DIGITS = 7
+
+
+class BencodeError(ValueError):
+    """The bytes are not bencode, or exceed the bounds."""
+
+
+def encode(value: Value) -> bytes:
+    """Return ``value`` bencoded; dictionaries keep their order, ``TypeError`` for any other type."""
+    parts: List[bytes] = []
+    _encode(value, parts)
+    return b"".join(parts)
+
+
+def _encode(value: Value, parts: List[bytes]) -> None:
+    if isinstance(value, str):
+        raw = value.encode("utf-8", "surrogateescape")
+        parts.append(b"%d:" % len(raw))
+        parts.append(raw)
+    elif isinstance(value, bool):
+        raise TypeError("bencode has no booleans")
+    elif isinstance(value, int):
+        parts.append(b"i%de" % value)
+    elif isinstance(value, dict):
+        parts.append(b"d")
+        for key, item in value.items():
+            _encode(key, parts)
+            _encode(item, parts)
+        parts.append(b"e")
+    elif isinstance(value, (list, tuple)):
+        parts.append(b"l")
+        for item in value:
+            _encode(item, parts)
+        parts.append(b"e")
+    else:
+        raise TypeError(f"bencode has no {type(value).__name__}")
+
+
+def decode(data: bytes) -> Value:
+    """Return the one value that ``data`` holds; blanks and line ends may follow it.
+
+    Keys need not be sorted and the last of two equal keys wins, as in the daemons that speak NG.
+    Raises ``BencodeError``.
+    """
+    value, end = _Decoder(data).value(0, 0)
+    if data[end:].strip(b" \r\n\t\0"):
+        raise BencodeError(f"{len(data) - end} bytes after the end")
+    return value
+
+
+class _Decoder:
+    """Recursive descent over ``data``; every method takes a position and returns the next one."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._items = 0
+
+    def value(self, at: int, depth: int) -> Tuple[Value, int]:
+        self._items += 1
+        if self._items > MAX_ITEMS:
+            raise BencodeError(f"more than {MAX_ITEMS} values")
+        kind = self._data[at : at + 1]
+        if kind.isdigit():
+            return self._string(at)
+        if kind == b"i":
+            return self._integer(at)
+        if depth >= MAX_DEPTH:
+            raise BencodeError(f"nested deeper than {MAX_DEPTH}")
+        if kind == b"d":
+            return self._dictionary(at + 1, depth + 1)
+        if kind == b"l":
+            return self._list(at + 1, depth + 1)
+        raise BencodeError(f"no value at byte {at}")
+
+    def _string(self, at: int) -> Tuple[str, int]:
+        colon = self._data.find(b":", at, at + MAX_LENGTH_DIGITS + 1)
+        digits = self._data[at:colon]
+        if colon < 0 or not digits.isdigit():
+            raise BencodeError(f"bad string length at byte {at}")
+        end = colon + 1 + int(digits)
+        if end > len(self._data):
+            raise BencodeError(f"the string at byte {at} runs past the end")
+        return self._data[colon + 1 : end].decode("utf-8", "surrogateescape"), end
+
+    def _integer(self, at: int) -> Tuple[int, int]:
+        end = self._data.find(b"e", at, at + MAX_INTEGER_DIGITS + 3)
+        digits = self._data[at + 1 : end]
+        if end < 0 or not digits[digits.startswith(b"-") :].isdigit():
+            raise BencodeError(f"bad integer at byte {at}")
+        return int(digits), end + 1
+
+    def _list(self, at: int, depth: int) -> Tuple[List[Value], int]:
+        result: List[Value] = []
+        while self._data[at : at + 1] != b"e":
+            item, at = self.value(at, depth)
+            result.append(item)
+        return result, at + 1
+
+    def _dictionary(self, at: int, depth: int) -> Tuple[Dict[str, Value], int]:
+        result: Dict[str, Any] = {}
+        while self._data[at : at + 1] != b"e":
+            if not self._data[at : at + 1].isdigit():
+                raise BencodeError(f"no key at byte {at}")
+            key, at = self._string(at)
+            result[key], at = self.value(at, depth)
+        return result, at + 1

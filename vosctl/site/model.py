@@ -51,6 +51,13 @@ class ProxyMode(Enum):
     MUST_ON = "must_on"
 
 
+class Unmatched(Enum):
+    """What becomes of packets that no rule of the firewall speaks of: cut, or left to the host's own rules."""
+
+    DROP = "drop"
+    RETURN = "return"
+
+
 class Learn(Enum):
     """What a media leg accepts as its far end: the SDP's word, or any source after probation."""
 
@@ -212,7 +219,7 @@ class Firewall:
     does; ``trusted`` networks are SIP peers beside the gateways' own addresses; ``budgets`` maps
     REGISTER, INVITE, OPTIONS and ``other`` to what one source may send; ``network_factor`` is how
     many times that a whole /24 (v6 /64) may send; ``rtp`` is what is open for media (None: the
-    relay's ports).
+    relay's ports); ``default`` is what becomes of packets that no rule speaks of.
     """
 
     enabled: bool
@@ -228,6 +235,7 @@ class Firewall:
     tcp_connections: int
     rtp: PortRange | None
     mark: Mark
+    default: Unmatched = Unmatched.DROP
 
 
 @dataclass(frozen=True, slots=True)

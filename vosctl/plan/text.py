@@ -38,7 +38,9 @@ def render(plan: Plan, *, diff: bool = True) -> str:
 def summary(plan: Plan) -> str:
     """Return the plan in a few words: ``2 file, 1 ruleset to change, 1 held, 1 moved on the node``."""
     kinds = Counter(change.kind.value for change in plan.changes)
-    words = [", ".join(f"{count} {kind}" for kind, count in kinds.items()) + " to change" if kinds else "no change"]
+    words = [
+        ", ".join(f"{count} {kind}" for kind, count in kinds.items()) + " to change" if kinds else "no change"
+    ]
     if plan.drift:
         words.append(f"{len(plan.drift)} moved on the node")
     if plan.held:
@@ -48,7 +50,12 @@ def summary(plan: Plan) -> str:
 
 def headline(change: Change) -> str:
     """Return one change as a line without its diff."""
-    parts = [SIGNS.get(change.action, "~"), f"{change.kind.value:<8}", printable(change.name), change.action.value]
+    parts = [
+        SIGNS.get(change.action, "~"),
+        f"{change.kind.value:<8}",
+        printable(change.name),
+        change.action.value,
+    ]
     if change.detail:
         parts.append(f"({printable(change.detail)})")
     if change.drift:

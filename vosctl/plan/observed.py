@@ -1,0 +1,226 @@
+"""What a node reported about itself, parsed once from the agent's JSON into frozen objects."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Raw = Mapping[str, Any]
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """Whether the node can be given a kind of thing; ``reason`` says why not."""
+
+    ok: bool = True
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """A file as it is; ``content`` is there when it differs, is not secret and not too long."""
+
+    exists: bool
+    digest: str
+    mode: int
+    owner: str
+    group: str
+    content: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetState:
+    """An ipset as the kernel holds it; ``members`` is there when it differs."""
+
+    digest: str
+    members: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RulesetState:
+    """One family's own chains.
+
+    ``loaded`` is the digest of what vosctl loaded since boot, ``text`` that ruleset's text; ``then``
+    is what the kernel said right after loading, ``now`` what it says now; ``intact``: they agree.
+    """
+
+    loaded: str | None
+    intact: bool
+    then: str
+    now: str
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SysctlState:
+    """A kernel setting; ``value`` None: this kernel has none; ``held``: it belongs to the host."""
+
+    value: str | None
+    writable: bool
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """A service's state (``running`` or ``stopped``); ``known``: the node has such a service."""
+
+    state: str
+    enabled: bool
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Digests (sysctls: values) of what the last apply left on the node."""
+
+    revision: str | None = None
+    release: str | None = None
+    files: Mapping[str, str] = _NOTHING
+    sets: Mapping[str, str] = _NOTHING
+    rulesets: Mapping[str, str] = _NOTHING
+    sysctls: Mapping[str, str] = _NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class SshPath:
+    """The controller's connection as the node sees it (sshd's SSH_CONNECTION)."""
+
+    client: IPv4Address | IPv6Address
+    server: IPv4Address | IPv6Address
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> SshPath | None:
+        """Return the path in ``client_ip client_port server_ip server_port``, None if it is not one.
+
+        IPv4-mapped IPv6 addresses become IPv4; a scope (``%eth0``) is dropped.
+        """
+        words = text.split()
+        if len(words) != 4 or not words[3].isdecimal():
+            return None
+        try:
+            return cls(_address(words[0]), _address(words[2]), int(words[3]))
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The whole observed state of one node, as far as the wanted state asked for it."""
+
+    digest: str
+    facts: Raw
+    can: Mapping[str, Ability]
+    lock: Raw | None
+    pending: Raw | None
+    packages: Mapping[str, bool]
+    release: tuple[str, str] | None
+    files: Mapping[str, FileState]
+    sets: Mapping[str, SetState]
+    rulesets: Mapping[int, RulesetState]
+    sysctls: Mapping[str, SysctlState]
+    services: Mapping[str, ServiceState]
+    orphan_files: tuple[str, ...]
+    orphan_sets: tuple[str, ...]
+    orphan_chains: tuple[tuple[int, str], ...]
+    applied: Applied | None = None
+    ssh: SshPath | None = field(default=None, compare=False)
+
+    def ability(self, kind: str) -> Ability:
+        """Return whether the node can be given ``kind`` (packages, firewall, sysctl)."""
+        return self.can.get(kind, Ability())
+
+
+def parse(raw: Raw, *, ssh: SshPath | None = None) -> Observed:
+    """Return the agent's ``observed`` object as an Observed; raise ValueError where it makes no sense."""
+    try:
+        return _parse(raw, ssh)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"unexpected shape: {type(error).__name__} {error}") from error
+
+
+def _parse(raw: Raw, ssh: SshPath | None) -> Observed:
+    facts = raw["facts"]
+    release = raw["release"]
+    orphans = raw["orphans"]
+    return Observed(
+        digest=str(raw["digest"]),
+        facts=facts,
+        can=_each(facts.get("can", {}), lambda item: Ability(bool(item[0]), str(item[1]))),
+        lock=raw.get("lock"),
+        pending=raw.get("pending"),
+        packages=_each(raw["packages"], bool),
+        release=(str(release["version"]), str(release["digest"])) if release else None,
+        files=_each(raw["files"], _file),
+        sets=_each({name: item for name, item in raw["sets"].items() if item}, _set),
+        rulesets={int(family): _ruleset(item) for family, item in raw["rulesets"].items()},
+        sysctls=_each(
+            raw["sysctls"], lambda i: SysctlState(i["value"], bool(i["writable"]), bool(i["held"]))
+        ),
+        services=_each(raw["services"], _service),
+        orphan_files=tuple(map(str, orphans["files"])),
+        orphan_sets=tuple(map(str, orphans["sets"])),
+        orphan_chains=tuple((int(f), str(c)) for f, chains in orphans["chains"].items() for c in chains),
+        applied=_applied(raw.get("applied")),
+        ssh=ssh,
+    )
+
+
+def _each(raw: Raw, parse_one: Callable[[Any], T]) -> Mapping[str, T]:
+    return {str(name): parse_one(item) for name, item in raw.items()}
+
+
+def _file(raw: Raw) -> FileState:
+    content = raw.get("content")
+    return FileState(
+        exists=bool(raw["exists"]),
+        digest=str(raw.get("digest") or ""),
+        mode=int(raw.get("mode") or 0),
+        owner=str(raw.get("owner") or ""),
+        group=str(raw.get("group") or ""),
+        content=base64.b64decode(content) if content is not None else None,
+    )
+
+
+def _set(raw: Raw) -> SetState:
+    members = raw.get("members")
+    return SetState(str(raw.get("digest") or ""), tuple(map(str, members)) if members is not None else None)
+
+
+def _ruleset(raw: Raw) -> RulesetState:
+    return RulesetState(
+        loaded=raw.get("loaded"),
+        intact=bool(raw.get("intact")),
+        then=str(raw.get("then") or ""),
+        now=str(raw.get("now") or ""),
+        text=raw.get("text"),
+    )
+
+
+def _service(raw: Raw) -> ServiceState:
+    return ServiceState(str(raw["state"]), bool(raw["enabled"]), bool(raw["known"]))
+
+
+def _applied(raw: Raw | None) -> Applied | None:
+    if not raw:
+        return None
+    release = raw.get("release")
+    return Applied(
+        revision=raw.get("revision"),
+        release=str(release["digest"]) if release else None,
+        files=dict(raw.get("files") or {}),
+        sets=dict(raw.get("sets") or {}),
+        rulesets=dict(raw.get("rulesets") or {}),
+        sysctls=dict(raw.get("sysctls") or {}),
+    )
+
+
+def _address(text: str) -> IPv4Address | IPv6Address:
+    address = ip_address(text.partition("%")[0])
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

@@ -1,0 +1,251 @@
+"""What control knows of a call: parties, streams and ends as values, and the table that finds them by tag."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+from vosctl.relay.control.crypto_attr import PLAIN, Transform
+from vosctl.relay.control.request import RefusalError, Request
+
+MAX_BRANCHES = 64
+MAX_ALIASES = 16
+
+Endpoint = Tuple[str, int]
+
+
+@dataclass(frozen=True)
+class End:
+    """One party's end of one stream; addresses are the far end's, ``local`` the relay's RTP and RTCP ports.
+
+    ``direction`` is the party's own word (RFC 3264 §5.1). ``rx`` undoes what the party sends and ``tx``
+    is done to what it gets; ``said`` is what the last description towards it announced.
+    """
+
+    remote: Optional[Endpoint] = None
+    rtcp: Optional[Endpoint] = None
+    learn: str = "sdp"
+    source: str = ""
+    direction: str = "sendrecv"
+    protocol: str = "RTP/AVP"
+    codecs: Dict[int, str] = field(default_factory=dict)
+    pts: Tuple[int, ...] = ()
+    wants_mux: bool = False
+    mux_reply: str = ""
+    mux: bool = False
+    rx: Transform = PLAIN
+    tx: Transform = PLAIN
+    said: Optional[Transform] = None
+    local: Optional[Tuple[int, int]] = None
+
+    @property
+    def sends(self) -> bool:
+        """Whether the party may send."""
+        return self.direction in {"sendrecv", "sendonly"}
+
+    @property
+    def receives(self) -> bool:
+        """Whether the party wants to hear."""
+        return self.direction in {"sendrecv", "recvonly"}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One ``m=`` line: its two ends, party 0's and party 1's; ``open`` once media holds ports for it."""
+
+    kind: str
+    ends: Tuple[End, End] = (End(), End())
+    open: bool = False
+    rejected: bool = False
+
+    def with_end(self, side: int, end: End) -> Stream:
+        """Return the stream with the end of ``side`` replaced."""
+        return replace(self, ends=(end, self.ends[1]) if side == 0 else (self.ends[0], end))
+
+
+@dataclass(frozen=True)
+class Party:
+    """One side of a branch: its SIP tag, the gateway or trunk behind it, and the relay's address towards it."""
+
+    tag: str = ""
+    name: str = ""
+    address: str = ""
+    source: str = ""
+    aliases: Tuple[str, ...] = ()
+
+    def has(self, tag: str) -> bool:
+        """Tell whether ``tag`` is, or was before a fork took over, this party's."""
+        return bool(tag) and (tag == self.tag or tag in self.aliases)
+
+    def tagged(self, tag: str) -> Party:
+        """Return the party under ``tag``, still found by the tags it had."""
+        if tag == self.tag or not tag:
+            return self
+        old = (self.tag,) if self.tag else ()
+        return replace(self, tag=tag, aliases=(*old, *self.aliases)[:MAX_ALIASES])
+
+
+@dataclass(frozen=True)
+class Branch:
+    """An offer and its answers; a forked INVITE makes several of one call-id. Party 0 is the offerer."""
+
+    call_id: str
+    number: int
+    via: str
+    parties: Tuple[Party, Party]
+    created: float
+    dscp: int
+    streams: Tuple[Stream, ...] = ()
+    answered: bool = False
+
+    @property
+    def media_id(self) -> str:
+        """The call's name towards the media process."""
+        return f"{self.call_id}#{self.number}"
+
+    def with_party(self, side: int, party: Party) -> Branch:
+        """Return the branch with the party of ``side`` replaced."""
+        parties = (party, self.parties[1]) if side == 0 else (self.parties[0], party)
+        return replace(self, parties=parties)
+
+    @property
+    def held(self) -> bool:
+        """Whether some party has asked for silence, so that silence is no sign of a dead call."""
+        ends = [end for stream in self.streams if not stream.rejected for end in stream.ends]
+        return any(end.direction != "sendrecv" for end in ends)
+
+    def as_json(self) -> Dict[str, Any]:
+        """Return all of it as JSON takes it; ``branch_from_json`` reads it back."""
+        tree = asdict(self)
+        for stream in tree["streams"]:
+            for end in stream["ends"]:
+                end["codecs"] = list(end["codecs"].items())
+        return tree
+
+
+def branch_from_json(tree: Dict[str, Any]) -> Branch:
+    """Return the branch that ``as_json`` wrote. Raises ``KeyError``, ``TypeError`` or ``ValueError``."""
+    values = dict(tree)
+    first, second = values["parties"]
+    values["parties"] = (_party(first), _party(second))
+    values["streams"] = tuple(_stream(stream) for stream in values["streams"])
+    return Branch(**values)
+
+
+def _party(tree: Dict[str, Any]) -> Party:
+    return Party(**{**tree, "aliases": tuple(tree["aliases"])})
+
+
+def _stream(tree: Dict[str, Any]) -> Stream:
+    first, second = tree["ends"]
+    return Stream(**{**tree, "ends": (_end(first), _end(second))})
+
+
+def _end(tree: Dict[str, Any]) -> End:
+    values = dict(tree)
+    for name in ("remote", "rtcp", "local"):
+        values[name] = None if values[name] is None else tuple(values[name])
+    for name in ("rx", "tx", "said"):
+        values[name] = None if values[name] is None else Transform(*values[name])
+    values["codecs"] = {int(number): str(name) for number, name in values["codecs"]}
+    values["pts"] = tuple(values["pts"])
+    return End(**values)
+
+
+class Calls:
+    """All branches by call-id; a branch is replaced, never changed."""
+
+    def __init__(self) -> None:
+        self._calls: Dict[str, List[Branch]] = {}
+
+    def __iter__(self) -> Iterator[Branch]:
+        return (branch for branches in self._calls.values() for branch in branches)
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def of(self, call_id: str) -> Tuple[Branch, ...]:
+        """Return the branches of ``call_id``."""
+        return tuple(self._calls.get(call_id, ()))
+
+    def by_media_id(self, media_id: str) -> Optional[Branch]:
+        """Return the branch that media knows as ``media_id``."""
+        branches = self.of(media_id.rpartition("#")[0])
+        return next((branch for branch in branches if branch.media_id == media_id), None)
+
+    def put(self, branch: Branch) -> None:
+        """Add ``branch`` or let it take the place of the one with its number."""
+        branches = [other for other in self.of(branch.call_id) if other.number != branch.number]
+        self._calls[branch.call_id] = [*branches, branch]
+
+    def drop(self, branch: Branch) -> None:
+        """Forget the branch."""
+        left = [other for other in self.of(branch.call_id) if other.number != branch.number]
+        if left:
+            self._calls[branch.call_id] = left
+        else:
+            self._calls.pop(branch.call_id, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._calls.clear()
+
+    def free_number(self, call_id: str) -> int:
+        """Return a number for a new branch. Raises ``RefusalError`` beyond ``MAX_BRANCHES``."""
+        taken = {branch.number for branch in self.of(call_id)}
+        if len(taken) >= MAX_BRANCHES:
+            raise RefusalError(f"Too many branches: the call has {MAX_BRANCHES}")
+        return next(number for number in range(MAX_BRANCHES) if number not in taken)
+
+    def offered(self, request: Request) -> Optional[Tuple[Branch, int]]:
+        """Return the branch that the offer is for and the side it comes from; ``None`` starts a new one."""
+        branches = self.of(request.call_id)
+        if request.to_tag:
+            return _pair(branches, request.from_tag, request.to_tag) or _half(branches, request.from_tag)
+        for branch in branches:
+            if branch.parties[0].has(request.from_tag) and request.via_branch in {"", branch.via}:
+                return branch, 0
+        return None
+
+    def answered(self, request: Request) -> Optional[Tuple[Branch, int]]:
+        """Return the branch that the answer is for and the side it comes from, the one of to-tag."""
+        branches = self.of(request.call_id)
+        if request.via_branch:
+            branches = tuple(b for b in branches if b.via == request.via_branch) or branches
+        found = _pair(branches, request.from_tag, request.to_tag) or _half(branches, request.from_tag)
+        if found is None:
+            # A fork beyond the proxy: the offer is answered by another phone, under another tag.
+            forks = [b for b in branches if b.parties[0].has(request.from_tag)]
+            found = (forks[-1], 0) if forks else None
+        return None if found is None else (found[0], 1 - found[1])
+
+    def deleted(self, request: Request) -> Tuple[Branch, ...]:
+        """Return the branches that a delete is about."""
+        branches = self.of(request.call_id)
+        if request.from_tag:
+            branches = tuple(b for b in branches if _touches(b, request.from_tag, request.to_tag))
+        if request.via_branch:
+            return tuple(b for b in branches if b.via == request.via_branch) or branches
+        return branches
+
+
+def _pair(branches: Tuple[Branch, ...], tag: str, other: str) -> Optional[Tuple[Branch, int]]:
+    for branch in branches:
+        for side in (0, 1):
+            if branch.parties[side].has(tag) and branch.parties[1 - side].has(other):
+                return branch, side
+    return None
+
+
+def _half(branches: Tuple[Branch, ...], tag: str) -> Optional[Tuple[Branch, int]]:
+    for branch in reversed(branches):
+        for side in (0, 1):
+            if branch.parties[side].has(tag) and not branch.parties[1 - side].tag:
+                return branch, side
+    return None
+
+
+def _touches(branch: Branch, tag: str, other: str) -> bool:
+    if other and _pair((branch,), tag, other) is None:
+        return _half((branch,), tag) is not None
+    return any(party.has(tag) for party in branch.parties)

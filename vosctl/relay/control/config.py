@@ -1,0 +1,271 @@
+"""Read and check ``relay.json`` and ``relay-keys.json``: everything wrong is told at once, and nothing half taken."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
+
+from vosctl.errors import RelayError
+from vosctl.relay.control import crypto_attr
+
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+
+MAX_BYTES = 64 << 20
+LEARN = ("sdp", "nat", "any")
+_KEY_LENGTHS = {"xor": (1, 256), "rc4": (16, 32), "aes128": (16, 16)}
+_ALNUM = re.compile(r"[A-Za-z0-9]+")
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A gateway or a trunk: the named far end of one side of a call."""
+
+    name: str
+    kind: str
+    networks: Tuple[Network, ...]
+    learn: str = "sdp"
+    mode: str = crypto_attr.NONE
+    key: str = ""
+    accept: Tuple[str, ...] = ()
+
+    @property
+    def is_trunk(self) -> bool:
+        """Whether the far end is another relay of the operator."""
+        return self.kind == "trunk"
+
+    def holds(self, address: str) -> bool:
+        """Tell whether ``address`` is one of the far end's own."""
+        found = ipaddress.ip_address(address)
+        return any(found.version == network.version and found in network for network in self.networks)
+
+
+class Directory:
+    """Finds a peer by address in a time that does not grow with the number of peers."""
+
+    def __init__(self, peers: Iterable[Peer]) -> None:
+        self._tables: Dict[Tuple[int, int, int], Dict[int, Peer]] = {}
+        for peer in peers:
+            for network in peer.networks:
+                rank = (int(peer.is_trunk), network.prefixlen, network.version)
+                bits = network.max_prefixlen - network.prefixlen
+                self._tables.setdefault(rank, {})[int(network.network_address) >> bits] = peer
+        self._ranks = sorted(self._tables, reverse=True)
+
+    def find(self, address: str) -> Optional[Peer]:
+        """Return the trunk, else the gateway with the longest prefix, that ``address`` belongs to."""
+        found = ipaddress.ip_address(address)
+        value = int(found)
+        for rank in self._ranks:
+            _, length, version = rank
+            if version == found.version:
+                peer = self._tables[rank].get(value >> (found.max_prefixlen - length))
+                if peer is not None:
+                    return peer
+        return None
+
+
+@dataclass(frozen=True)
+class Config:
+    """One node's relay configuration; ``digest`` is the SHA-256 of relay.json as it was read."""
+
+    node: str
+    addresses: Tuple[str, ...]
+    ng: Tuple[str, int]
+    ports: Tuple[int, int]
+    dscp: int
+    rtp_timeout: int
+    peers: Dict[str, Peer]
+    digest: str
+    keys: Dict[str, str] = field(repr=False)
+    directory: Directory = field(repr=False)
+
+    def find(self, address: str) -> Optional[Peer]:
+        """Return the trunk, else the gateway with the longest prefix, that ``address`` belongs to."""
+        return self.directory.find(address)
+
+    def local(self, family: int) -> Optional[str]:
+        """Return the first own address of IP version ``family``."""
+        return next((a for a in self.addresses if ipaddress.ip_address(a).version == family), None)
+
+
+def load(config: Path, keys: Path) -> Config:
+    """Return the configuration in the two files. Raises ``RelayError`` that names every mistake."""
+    raw = _read(config)
+    reader = _Reader()
+    tree = _parse(config, raw)
+    table = _keys(_parse(keys, _read(keys)), keys, reader)
+    result = _config(tree, table, hashlib.sha256(raw).hexdigest(), reader)
+    if reader.mistakes:
+        shown = "; ".join(reader.mistakes[:20])
+        raise RelayError(f"{config}: {shown}", hint="correct the site and apply it again")
+    return result
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise RelayError(f"{path}: {error.strerror}", hint="apply the site to this node first") from error
+    if len(raw) > MAX_BYTES:
+        raise RelayError(f"{path}: larger than {MAX_BYTES} bytes")
+    return raw
+
+
+def _parse(path: Path, raw: bytes) -> Dict[str, Any]:
+    try:
+        tree = json.loads(raw.decode())
+    except UnicodeDecodeError:
+        raise RelayError(f"{path}: not UTF-8") from None
+    except (json.JSONDecodeError, RecursionError) as error:
+        # The decoder's message quotes a place, never the text: a key cannot leak through it.
+        raise RelayError(f"{path}: not JSON: {error}") from None
+    if not isinstance(tree, dict):
+        raise RelayError(f"{path}: not a JSON object")
+    return tree
+
+
+class _Reader:
+    """Takes typed fields out of a tree and collects what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.mistakes: List[str] = []
+
+    def wrong(self, path: str, text: str) -> None:
+        self.mistakes.append(f"{path}: {text}")
+
+    def text(self, tree: Dict[str, Any], path: str, name: str, default: Optional[str] = None) -> str:
+        value = tree.get(name, default)
+        if not isinstance(value, str):
+            self.wrong(f"{path}{name}", "must be a string")
+            return ""
+        return value
+
+    def number(self, tree: Dict[str, Any], name: str, low: int, high: int, default: int) -> int:
+        value = tree.get(name, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            self.wrong(name, f"must be a whole number from {low} to {high}")
+            return default
+        return value
+
+    def choice(self, tree: Dict[str, Any], path: str, name: str, choices: Tuple[str, ...]) -> str:
+        value = tree.get(name, choices[0])
+        if value not in choices:
+            self.wrong(f"{path}{name}", f"must be one of {', '.join(choices)}")
+            return choices[0]
+        return str(value)
+
+    def texts(self, tree: Dict[str, Any], path: str, name: str) -> Tuple[str, ...]:
+        value = tree.get(name, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            self.wrong(f"{path}{name}", "must be a list of strings")
+            return ()
+        return tuple(value)
+
+    def each(self, tree: Dict[str, Any], name: str) -> Dict[str, Dict[str, Any]]:
+        value = tree.get(name, {})
+        if not isinstance(value, dict) or not all(isinstance(item, dict) for item in value.values()):
+            self.wrong(name, "must be an object of objects")
+            return {}
+        return value
+
+    def parsed(self, parse: Callable[[str], Any], items: Tuple[str, ...], path: str) -> Tuple[Any, ...]:
+        try:
+            return tuple(parse(item) for item in items)
+        except ValueError as error:
+            self.wrong(path, str(error))
+            return ()
+
+
+def _keys(tree: Dict[str, Any], path: Path, reader: _Reader) -> Dict[str, str]:
+    table = tree.get("keys")
+    if not isinstance(table, dict):
+        reader.wrong(str(path), "`keys` must be an object of strings")
+        return {}
+    result = {}
+    for kid, value in table.items():
+        if not crypto_attr.is_kid(kid):
+            reader.wrong(
+                f"{path}: keys", "a key id is 1 to 32 letters, digits, dots, hyphens and underscores"
+            )
+        elif not isinstance(value, str) or not _ALNUM.fullmatch(value):
+            reader.wrong(f"{path}: keys.{kid}", "the value must be ASCII letters and digits")
+        else:
+            result[kid] = value
+    return result
+
+
+def _config(tree: Dict[str, Any], keys: Dict[str, str], digest: str, reader: _Reader) -> Config:
+    if tree.get("version") != 1:
+        reader.wrong("version", "must be 1: this release reads no other")
+    addresses = reader.parsed(ipaddress.ip_address, reader.texts(tree, "", "addresses"), "addresses")
+    if not addresses:
+        reader.wrong("addresses", "must name at least one address of this node")
+    peers = {name: _gateway(name, item, reader) for name, item in reader.each(tree, "gateways").items()}
+    for name, item in reader.each(tree, "trunks").items():
+        if name in peers:
+            reader.wrong(f"trunks.{name}", "is the name of a gateway too")
+        peers[name] = _trunk(name, item, keys, reader)
+    return Config(
+        node=reader.text(tree, "", "node"),
+        addresses=tuple(str(address) for address in addresses),
+        ng=_ng(tree.get("ng"), reader),
+        ports=_ports(tree.get("ports"), reader),
+        dscp=reader.number(tree, "dscp", 0, 63, 46),
+        rtp_timeout=reader.number(tree, "rtp_timeout", 1, 86400, 30),
+        peers=peers,
+        digest=digest,
+        keys=keys,
+        directory=Directory(peers.values()),
+    )
+
+
+def _ng(value: object, reader: _Reader) -> Tuple[str, int]:
+    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and type(value[1]) is int:
+        found = reader.parsed(ipaddress.ip_address, (value[0],), "ng")
+        if found and 0 <= value[1] <= 65535:
+            return str(found[0]), value[1]
+    reader.wrong("ng", 'must be ["address", port]')
+    return "127.0.0.1", 0
+
+
+def _ports(value: object, reader: _Reader) -> Tuple[int, int]:
+    if isinstance(value, list) and len(value) == 2 and all(type(port) is int for port in value):
+        low, high = value
+        if 1024 <= low < high <= 65535:
+            return low, high
+    reader.wrong("ports", "must be [lowest, highest], from 1024 to 65535")
+    return 16384, 32767
+
+
+def _network(text: str) -> Network:
+    return ipaddress.ip_network(text, strict=False)
+
+
+def _gateway(name: str, tree: Dict[str, Any], reader: _Reader) -> Peer:
+    path = f"gateways.{name}."
+    networks = reader.parsed(_network, reader.texts(tree, path, "networks"), f"{path}networks")
+    return Peer(name, "gateway", networks, learn=reader.choice(tree, path, "learn", LEARN))
+
+
+def _trunk(name: str, tree: Dict[str, Any], keys: Dict[str, str], reader: _Reader) -> Peer:
+    path = f"trunks.{name}."
+    networks = reader.parsed(_network, reader.texts(tree, path, "addresses"), f"{path}addresses")
+    mode = reader.choice(tree, path, "mode", crypto_attr.MODES)
+    if mode == crypto_attr.NONE:
+        return Peer(name, "trunk", networks)
+    key = reader.text(tree, path, "key")
+    accept = tuple(dict.fromkeys((key, *reader.texts(tree, path, "accept"))))
+    low, high = _KEY_LENGTHS[mode]
+    for kid in accept:
+        if kid not in keys:
+            reader.wrong(f"{path}accept", f"key `{kid}` is not in the key table")
+        elif not low <= len(keys[kid]) <= high:
+            length = str(low) if low == high else f"{low} to {high}"
+            reader.wrong(f"{path}key", f"key `{kid}` has {len(keys[kid])} characters, {mode} takes {length}")
+    return Peer(name, "trunk", networks, mode=mode, key=key, accept=accept)

@@ -1,0 +1,118 @@
+"""An NG request, read once: names normalised, fields bounded, everything else refused with a reason."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Any, Dict, FrozenSet, List, Optional
+
+MAX_ID = 512
+MAX_FLAGS = 64
+
+
+class RefusalError(Exception):
+    """The request is answered with ``result=error`` and this text as ``error-reason``."""
+
+
+class LoadLimitError(Exception):
+    """The request is answered with ``load limit``, so that the proxy tries its next relay."""
+
+
+def normal(name: str) -> str:
+    """Return a key or flag in the one spelling: a space is a hyphen, case does not matter."""
+    return name.strip().replace(" ", "-").lower()
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request's fields, with ``values`` holding every ``key=value`` in its normal spelling."""
+
+    command: str
+    call_id: str
+    from_tag: str
+    to_tag: str
+    via_branch: str
+    sdp: str
+    source: Optional[str]
+    flags: FrozenSet[str]
+    replace: FrozenSet[str]
+    values: Dict[str, Any]
+
+    def text(self, name: str) -> str:
+        """Return the value of key ``name`` as text, empty when it is absent."""
+        value = self.values.get(name, "")
+        return str(value) if isinstance(value, (str, int)) else ""
+
+    def words(self, name: str) -> FrozenSet[str]:
+        """Return a key's list (or single word), each in its normal spelling."""
+        return frozenset(normal(word) for word in _strings(self.values.get(name)))
+
+
+def read(message: Dict[str, Any]) -> Request:
+    """Return the request in ``message``. Raises ``RefusalError``."""
+    values = {normal(key): value for key, value in message.items()}
+    flags = _flags(values)
+    replace = {word for word in flags if word.startswith("replace-")}
+    return Request(
+        command=normal(_field(values, "command")),
+        call_id=_field(values, "call-id"),
+        from_tag=_field(values, "from-tag"),
+        to_tag=_field(values, "to-tag"),
+        via_branch=_field(values, "via-branch"),
+        sdp=_sdp(values),
+        source=_source(values.get("received-from")),
+        flags=frozenset(flags),
+        replace=frozenset(
+            {word[len("replace-") :] for word in replace}
+            | {normal(word) for word in _strings(values.get("replace"))}
+        ),
+        values=values,
+    )
+
+
+def _strings(value: Any) -> List[str]:
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list):
+        return []
+    return [item for item in value[:MAX_FLAGS] if isinstance(item, str)]
+
+
+def _flags(values: Dict[str, Any]) -> List[str]:
+    """Return the bare flags; a ``key=value`` among them becomes a key unless that key is there."""
+    bare = []
+    for word in _strings(values.get("flags")):
+        key, equals, value = word.partition("=")
+        if equals:
+            values.setdefault(normal(key), value)
+        else:
+            bare.append(normal(word))
+    return bare
+
+
+def _field(values: Dict[str, Any], name: str) -> str:
+    value = values.get(name, "")
+    if not isinstance(value, (str, int)):
+        raise RefusalError(f"{name} is not a string")
+    text = str(value)
+    if len(text) > MAX_ID:
+        raise RefusalError(f"{name} is longer than {MAX_ID} characters")
+    return text
+
+
+def _sdp(values: Dict[str, Any]) -> str:
+    value = values.get("sdp", "")
+    if not isinstance(value, str):
+        raise RefusalError("Failed to parse SDP")
+    return value
+
+
+def _source(value: Any) -> Optional[str]:
+    """Return the address in ``["IP4", address]``, the SIP source that a proxy sends along."""
+    words = [word for item in _strings(value) for word in item.split()]
+    if not words:
+        return None
+    try:
+        return str(ipaddress.ip_address(words[-1].strip("[]")))
+    except ValueError:
+        raise RefusalError("received-from holds no IP address") from None

@@ -1,0 +1,232 @@
+"""Session descriptions (RFC 4566) as the relay needs them: media streams, addresses, directions, payload types."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+MAX_BYTES = 65535
+MAX_LINES = 1000
+MAX_LINE = 2048
+MAX_MEDIA = 16
+MAX_FORMATS = 128
+
+DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
+RTP_PROTOCOLS = (
+    "RTP/AVP",
+    "RTP/AVPF",
+    "RTP/SAVP",
+    "RTP/SAVPF",
+    "UDP/TLS/RTP/SAVP",
+    "UDP/TLS/RTP/SAVPF",
+)
+# RFC 3551 §6: the types that need no a=rtpmap.
+_STATIC = {
+    0: "pcmu/8000", 3: "gsm/8000", 4: "g723/8000", 5: "dvi4/8000", 6: "dvi4/16000", 7: "lpc/8000",
+    8: "pcma/8000", 9: "g722/8000", 10: "l16/44100/2", 11: "l16/44100", 12: "qcelp/8000", 13: "cn/8000",
+    14: "mpa/90000", 15: "g728/8000", 16: "dvi4/11025", 17: "dvi4/22050", 18: "g729/8000", 25: "celb/90000",
+    26: "jpeg/90000", 28: "nv/90000", 31: "h261/90000", 32: "mpv/90000", 33: "mp2t/90000", 34: "h263/90000",
+}  # fmt: skip
+
+
+class SdpError(ValueError):
+    """The text is no session description that the relay can carry; the message names the line."""
+
+
+class Line(NamedTuple):
+    """One ``<type>=<value>`` line."""
+
+    type: str
+    value: str
+
+    @property
+    def attribute(self) -> str:
+        """Name of an ``a=`` line's attribute; empty for other lines."""
+        return self.value.partition(":")[0].strip().lower() if self.type == "a" else ""
+
+    @property
+    def argument(self) -> str:
+        """What follows the attribute's name and colon."""
+        return self.value.partition(":")[2].strip()
+
+
+class Rtcp(NamedTuple):
+    """An ``a=rtcp`` line (RFC 3605): a port and, perhaps, an address."""
+
+    port: int
+    address: Optional[str]
+
+
+@dataclass(frozen=True)
+class Media:
+    """One ``m=`` section: ``address`` is its own or the session's ``c=``, ``codecs`` maps types to names."""
+
+    kind: str
+    port: int
+    protocol: str
+    formats: Tuple[str, ...]
+    lines: Tuple[Line, ...]
+    address: str
+    direction: str
+    rtcp: Optional[Rtcp]
+    rtcp_mux: bool
+    codecs: Dict[int, str]
+    crypto: Optional[str]
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the port is 0 (RFC 3264 §6)."""
+        return self.port == 0
+
+    @property
+    def is_rtp(self) -> bool:
+        """Whether the stream is RTP over UDP, the only kind that is relayed."""
+        return self.protocol.upper() in RTP_PROTOCOLS
+
+    @property
+    def held(self) -> bool:
+        """Whether the address is 0.0.0.0 or ::, which means hold (RFC 3264 §8.4)."""
+        return ipaddress.ip_address(self.address).is_unspecified
+
+
+@dataclass(frozen=True)
+class Description:
+    """A parsed session description: the session's own lines and the ``m=`` sections."""
+
+    lines: Tuple[Line, ...]
+    media: Tuple[Media, ...]
+
+
+def parse(text: str) -> Description:
+    """Return the description in ``text``, whose lines may end in CR LF or LF. Raises ``SdpError``."""
+    lines = _split(text)
+    starts = [at for at, line in enumerate(lines) if line.type == "m"]
+    if len(starts) > MAX_MEDIA:
+        raise SdpError(f"more than {MAX_MEDIA} m= lines")
+    session = lines[: starts[0]] if starts else lines
+    address = _connection(session, 1)
+    way = _direction(session)
+    ends = [*starts[1:], len(lines)]
+    media = tuple(
+        _media(lines[start : ends[index]], start + 1, address, way) for index, start in enumerate(starts)
+    )
+    return Description(tuple(session), media)
+
+
+def _split(text: str) -> List[Line]:
+    if len(text) > MAX_BYTES:
+        raise SdpError(f"longer than {MAX_BYTES} bytes")
+    rows = text.rstrip("\r\n").split("\n", MAX_LINES)
+    if len(rows) > MAX_LINES:
+        raise SdpError(f"more than {MAX_LINES} lines")
+    lines = []
+    for number, raw in enumerate(rows, 1):
+        row = raw.rstrip("\r")
+        if len(row) > MAX_LINE:
+            raise SdpError(f"line {number}: longer than {MAX_LINE} characters")
+        if len(row) < 2 or row[1] != "=" or not row[0].isalpha() or "\0" in row or "\r" in row:
+            raise SdpError(f"line {number}: not <type>=<value>")
+        lines.append(Line(row[0], row[2:]))
+    if lines[0] != Line("v", "0"):
+        raise SdpError("line 1: not v=0")
+    return lines
+
+
+def _connection(section: List[Line], first: int) -> Optional[str]:
+    for number, line in enumerate(section, first):
+        if line.type != "c":
+            continue
+        words = line.value.split()
+        try:
+            address = ipaddress.ip_address(words[2].partition("/")[0])
+        except (IndexError, ValueError):
+            raise SdpError(f"line {number}: no address in c={line.value[:80]}") from None
+        if words[:2] != ["IN", f"IP{address.version}"]:
+            raise SdpError(f"line {number}: c= must be IN IP{address.version} for {address}")
+        if address.is_multicast:
+            raise SdpError(f"line {number}: multicast cannot be relayed")
+        return str(address)
+    return None
+
+
+def _direction(section: List[Line]) -> Optional[str]:
+    return next((line.attribute for line in section if line.attribute in DIRECTIONS), None)
+
+
+def _number(text: str, number: int, what: str, limit: int = 65535) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= limit):
+        raise SdpError(f"line {number}: {what} `{text[:20]}` is not a number from 0 to {limit}")
+    return int(text)
+
+
+def _media(section: List[Line], first: int, address: Optional[str], way: Optional[str]) -> Media:
+    words = section[0].value.split()
+    if len(words) < 4:
+        raise SdpError(f"line {first}: m= needs media, port, protocol and a format")
+    kind, port_text, protocol = words[:3]
+    formats = tuple(words[3:])
+    if len(formats) > MAX_FORMATS:
+        raise SdpError(f"line {first}: more than {MAX_FORMATS} formats")
+    port_word, _, count = port_text.partition("/")
+    port = _number(port_word, first, "port")
+    if count not in {"", "1"}:
+        raise SdpError(f"line {first}: several ports in one m= line cannot be relayed")
+    lines = section[1:]
+    own = _connection(lines, first + 1) or address
+    if own is None and port:
+        raise SdpError(f"line {first}: no c= line for it, neither of its own nor of the session")
+    return Media(
+        kind=kind,
+        port=port,
+        protocol=protocol,
+        formats=formats,
+        lines=tuple(lines),
+        address=own or "0.0.0.0",  # noqa: S104 - nothing is bound; a rejected stream has no address
+        direction=_direction(lines) or way or "sendrecv",
+        rtcp=_rtcp(lines, first),
+        rtcp_mux=any(line.attribute == "rtcp-mux" for line in lines),
+        codecs=_codecs(formats, lines, first) if protocol.upper() in RTP_PROTOCOLS else {},
+        crypto=next((line.argument for line in lines if line.attribute == "vos-crypto"), None),
+    )
+
+
+def _rtcp(lines: List[Line], first: int) -> Optional[Rtcp]:
+    for number, line in enumerate(lines, first + 1):
+        if line.attribute != "rtcp":
+            continue
+        words = line.argument.split()
+        port = _number(words[0] if words else "", number, "a=rtcp port")
+        if len(words) < 4:
+            return Rtcp(port, None)
+        try:
+            return Rtcp(port, str(ipaddress.ip_address(words[3])))
+        except ValueError:
+            raise SdpError(f"line {number}: no address in a=rtcp:{line.argument[:80]}") from None
+    return None
+
+
+def _codecs(formats: Tuple[str, ...], lines: List[Line], first: int) -> Dict[int, str]:
+    codecs = {}
+    for word in formats:
+        payload_type = _number(word, first, "payload type", 127)
+        codecs[payload_type] = _STATIC.get(payload_type, f"unknown-{payload_type}")
+    for line in lines:
+        if line.attribute != "rtpmap":
+            continue
+        words = line.argument.split()
+        if len(words) >= 2 and words[0].isdecimal() and int(words[0][:4]) in codecs:
+            codecs[int(words[0][:4])] = words[1].lower()
+    return codecs
+
+
+def negotiated(offer: Dict[int, str], answer: Dict[int, str]) -> Tuple[Tuple[int, ...], Tuple[int, ...]]:
+    """Return the payload types to expect from the offerer and from the answerer (RFC 3264 §5.1, §6.1).
+
+    Each sends with the numbers of the other's description. A codec that only one of them names is
+    left out, unless that would leave nothing.
+    """
+    wanted, taken = set(answer.values()), set(offer.values())
+    from_offerer = tuple(number for number, name in answer.items() if name in taken) or tuple(answer)
+    from_answerer = tuple(number for number, name in offer.items() if name in wanted) or tuple(offer)
+    return from_offerer, from_answerer

@@ -25,7 +25,10 @@ SHIPPED: tuple[Signature, ...] = (
     Signature("VaxIPUserAgent", _LISTS),
     Signature("sundayddr", _LISTS),
     Signature("iWar", f"{_LISTS}; a war dialler"),
-    Signature("sipsak", f"{_LISTS}; a test tool that scanners borrow: let your own monitoring in by firewall.trusted"),
+    Signature(
+        "sipsak",
+        f"{_LISTS}; a test tool that scanners borrow: let your own monitoring in by firewall.trusted",
+    ),
     Signature("SIVuS", f"{_LISTS}; a vulnerability scanner"),
     Signature("Gulp", _LISTS),
     Signature("smap", f"{_LISTS}; a SIP fingerprinting tool"),

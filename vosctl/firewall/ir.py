@@ -1,0 +1,222 @@
+"""The packet filter as typed data: rules of matches and a target, in chains; text exists only in ``emit``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from vosctl.site.model import Network, PortRange
+
+
+class Verdict(Enum):
+    """Targets that end the walk through a chain."""
+
+    ACCEPT = "ACCEPT"
+    DROP = "DROP"
+    RETURN = "RETURN"
+
+
+class Side(Enum):
+    """Which of a packet's two ports is meant."""
+
+    SOURCE = "source"
+    DESTINATION = "destination"
+    EITHER = "either"
+
+
+class Algorithm(Enum):
+    """How text is searched.
+
+    Boyer-Moore skips through long texts but misses what lies across the fragments of a packet;
+    Knuth-Morris-Pratt reads every byte and misses nothing.
+    """
+
+    BOYER_MOORE = "bm"
+    KNUTH_MORRIS_PRATT = "kmp"
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """Goes on in an own chain and comes back at its end."""
+
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoTrack:
+    """Keeps the packet out of connection tracking."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetDscp:
+    """Writes a DSCP value, 0 to 63 (RFC 2474)."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Any of the ports; 15 at the most, a range counts twice."""
+
+    side: Side
+    ranges: tuple[PortRange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InSet:
+    """The packet's source address (``with_port``: address, protocol and source port) is a member."""
+
+    name: str
+    with_port: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """``text`` begins at byte ``first`` of the packet or later and ends at byte ``last`` or earlier.
+
+    Bytes count from the IP header. Kernels before 6.6 let it end up to its own length later.
+    """
+
+    text: str
+    first: int
+    last: int
+    any_case: bool
+    algorithm: Algorithm
+
+
+@dataclass(frozen=True, slots=True)
+class Above:
+    """More packets than ``rate`` a second after ``burst``, counted for each source prefix of ``prefix`` bits.
+
+    ``name`` is the kernel's table, which keeps its parameters as long as any rule uses it: other
+    parameters need another name. A full table (``entries``) drops every new source, whatever the
+    rule says; an entry is forgotten after ``expire`` milliseconds without a packet.
+    """
+
+    name: str
+    rate: int
+    burst: int
+    prefix: int
+    buckets: int
+    entries: int
+    expire: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionsAbove:
+    """The source prefix of ``prefix`` bits holds more than ``count`` tracked connections."""
+
+    count: int
+    prefix: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The connection tracking state is one of these (``NEW``, ``RELATED``, ``ESTABLISHED``)."""
+
+    states: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotSyn:
+    """A TCP segment that does not open a connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Longer:
+    """The whole packet, IP header included, has more than ``size`` bytes."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExtraHeaders:
+    """IPv4 options, or an IPv6 extension header: they move the payload away from where it is searched."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeadingBlank:
+    """The UDP payload begins with white space (no options or extension headers before it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class IcmpType:
+    """An ICMP (RFC 792) or ICMPv6 (RFC 4443) type."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class HopLimit:
+    """The IPv6 hop limit is exactly this: 255 proves a neighbour (RFC 4861)."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dscp:
+    """The packet's DSCP is exactly this."""
+
+    value: int
+
+
+Target = Verdict | Jump | NoTrack | SetDscp
+Match = (
+    Ports
+    | InSet
+    | Text
+    | Above
+    | ConnectionsAbove
+    | State
+    | NotSyn
+    | Longer
+    | ExtraHeaders
+    | LeadingBlank
+    | IcmpType
+    | HopLimit
+    | Dscp
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The path in the site's YAML that a rule comes from (``vosctl explain`` gives its lines), and its purpose."""
+
+    path: str
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: all of its conditions hold, so the target applies. ``protocol`` is ``udp``, ``tcp`` or ``icmp``."""
+
+    target: Target
+    origin: Origin
+    protocol: str | None = None
+    source: Network | None = None
+    destination: Network | None = None
+    interface: str | None = None
+    matches: tuple[Match, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """An own chain; ``parent`` is the built-in chain that enters it, None for one that rules jump to."""
+
+    table: str
+    name: str
+    rules: tuple[Rule, ...]
+    parent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """All own chains of one address family, 4 or 6."""
+
+    family: int
+    chains: tuple[Chain, ...]
+
+
+def payload_offset(family: int) -> int:
+    """Return where a UDP payload begins behind an IP header without options or extension headers."""
+    return (20 if family == 4 else 40) + 8

@@ -25,10 +25,7 @@ class DataPlaneHook(BuildHookInterface[Any]):
         if self.target_name != "wheel":
             return
         root = Path(self.root)
-        script = root / MEDIA / "build.py"
-        if not script.exists():
-            return
-        _load(script).build(root / LIBRARY)
+        _load(root / MEDIA / "build.py").compile(root / LIBRARY)
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform}"

@@ -9,15 +9,15 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from types import TracebackType
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 from vosctl.errors import HostError, VosctlError
 from vosctl.fleet import kernel, keys, state
@@ -30,6 +30,8 @@ BRIDGE = "br0"
 _ENVIRONMENT = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/root"}
 _SSH_PORT = 22
 _LISTEN = "0A"
+
+Made = TypeVar("Made")
 
 
 @final
@@ -150,7 +152,7 @@ class Fleet:
         """Let a host drop dead: all its processes are killed, its files stay for ``reboot``."""
         self._process(name).kill()
         # Its cable goes with its network namespace, but only when the kernel gets to it.
-        self._controller_ip(f"link del {self._port(name)}", check=False)
+        self._controller_ip(f"link del {self.port(name)}", check=False)
 
     def reboot(self, name: str) -> None:
         """Kill a host and start it again: /etc, /opt, /root, /usr and /var stay, the rest is as new."""
@@ -169,26 +171,29 @@ class Fleet:
         """Return where this machine sees the host's file system."""
         return Path(f"/proc/{self.pid(name)}/root")
 
+    def inside(self, name: str | None, make: Callable[[], Made]) -> Made:
+        """Call ``make`` on a host's network (None: the controller's) and return its result.
+
+        Only the network is the host's. A socket made there stays there, whoever uses it later.
+        """
+        path = Path("/run/netns", self.controller) if name is None else Path(f"/proc/{self.pid(name)}/ns/net")
+
+        def enter() -> Made:
+            with path.open("rb") as namespace:
+                kernel.setns(namespace.fileno(), kernel.CLONE_NEWNET)
+            return make()
+
+        # A thread's namespace is its own: the pool's only thread ends without ever coming back.
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            return pool.submit(enter).result()
+
     def socket(self, name: str | None, family: int, kind: int, protocol: int = 0) -> socket.socket:
         """Return a socket that lives on a host's network (None: the controller's)."""
-        path = Path("/run/netns", self.controller) if name is None else Path(f"/proc/{self.pid(name)}/ns/net")
-        made: list[socket.socket | OSError] = []
+        return self.inside(name, lambda: socket.socket(family, kind, protocol))
 
-        def make() -> None:
-            # A thread's namespace is its own: this one never comes back, so nothing needs undoing.
-            try:
-                with path.open("rb") as namespace:
-                    kernel.setns(namespace.fileno(), kernel.CLONE_NEWNET)
-                made.append(socket.socket(family, kind, protocol))
-            except OSError as error:
-                made.append(error)
-
-        thread = threading.Thread(target=make)
-        thread.start()
-        thread.join()
-        if isinstance(made[0], OSError):
-            raise made[0]
-        return made[0]
+    def port(self, name: str) -> str:
+        """Return the controller's end of the cable to a host: the interface to capture on."""
+        return f"p{list(self.hosts).index(name)}"
 
     def log(self, name: str) -> str:
         """Return what the host's sshd has said."""
@@ -233,7 +238,7 @@ class Fleet:
                 raise HostError(answer["name"], f"did not start: {answer['error']}")
         if len(answers) < len(hosts):
             raise VosctlError(f"the fleet did not start: {result.stderr.strip()}")
-        self._controller_ip(*(f"link set {self._port(host.name)} master {BRIDGE} up" for host in hosts))
+        self._controller_ip(*(f"link set {self.port(host.name)} master {BRIDGE} up" for host in hosts))
         for host in hosts:
             if host.sshd:
                 self._await_sshd(host.name)
@@ -249,7 +254,7 @@ class Fleet:
             "authorized_key": public, "controller": self.controller, "disk": str(disk),
             "host_key": self._host_keys[host.name].split("\n\n")[0] + "\n",
             "hosts": f"127.0.0.1 localhost\n::1 localhost\n{names}", "log": str(directory / "log"),
-            "port": self._port(host.name), "prefix": self._interface.network.prefixlen,
+            "port": self.port(host.name), "prefix": self._interface.network.prefixlen,
         }  # fmt: skip
 
     def _await_sshd(self, name: str, *, seconds: float = 20) -> None:
@@ -278,9 +283,6 @@ class Fleet:
 
     def _host_directory(self, name: str) -> Path:
         return self.directory / "hosts" / name
-
-    def _port(self, name: str) -> str:
-        return f"p{list(self.hosts).index(name)}"
 
 
 def clean(directory: Path) -> None:

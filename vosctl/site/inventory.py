@@ -1,0 +1,143 @@
+"""The inventory: hosts, the groups they are in, and where each one's variables come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingABC
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vosctl.site.graph import Graph
+from vosctl.site.hosts import read_hosts
+from vosctl.site.loader import load_file, shown
+from vosctl.site.merge import Merger
+from vosctl.site.problems import Problems
+from vosctl.site.program import read_program
+from vosctl.site.source import Source
+from vosctl.site.tree import Mark, Value
+from vosctl.site.varfiles import read_var_files
+
+_YAML = (".yml", ".yaml", ".json")
+_IGNORED = (".bak", ".cfg", ".ini", ".md", ".orig", ".pyc", ".pyo", ".retry", ".rst", ".txt", "~")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """A group with all its members, its children's included, in inventory order.
+
+    ``depth`` is the longest way down from ``all``; ``sources`` are its variables, later wins.
+    """
+
+    name: str
+    mark: Mark
+    depth: int
+    hosts: tuple[str, ...]
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Host:
+    """A host with all its groups in the order in which their variables apply: parents first, then by name."""
+
+    name: str
+    mark: Mark
+    groups: tuple[str, ...]
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inventory:
+    """Hosts and groups by name, in the order in which they were written.
+
+    ``documents`` are the trees of the hosts files for the schema ``hosts.json``, which finds what
+    is malformed in them: malformed parts are left out here. ``sources`` are all variables.
+    """
+
+    hosts: MappingABC[str, Host]
+    groups: MappingABC[str, Group]
+    documents: tuple[Value, ...]
+    merger: Merger = field(default_factory=Merger, repr=False)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Every source of variables once: those of groups, then those of hosts."""
+        owners: tuple[Group | Host, ...] = (*self.groups.values(), *self.hosts.values())
+        return tuple(dict.fromkeys(source for owner in owners for source in owner.sources))
+
+
+def load_inventory(paths: tuple[Path, ...], problems: Problems) -> Inventory:
+    """Return the inventory of files, folders and programs together; later ones win.
+
+    A folder holds hosts files or programs, ``group_vars`` and ``host_vars``; a file's or program's
+    ``group_vars`` and ``host_vars`` stand beside it.
+    """
+    graph = Graph(problems)
+    documents: list[Value] = []
+    folders: dict[Path, None] = {}
+    for path in paths:
+        folders[path if path.is_dir() else path.parent] = None
+        for file in _files(path, problems):
+            document = _read(file, graph, problems)
+            if document is not None:
+                documents.append(document)
+    graph.close()
+    for folder in folders:
+        read_var_files(folder, graph, problems)
+    return _inventory(graph, tuple(documents))
+
+
+def _files(path: Path, problems: Problems) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    try:
+        entries = sorted(path.iterdir())
+    except OSError as error:
+        problems.error("file-unreadable", f"cannot be listed: {error.strerror}", Mark(shown(path), 1, 1),
+                       hint="check owner and mode of the folder")  # fmt: skip
+        return []
+    found = [entry for entry in entries if _is_inventory_file(entry)]
+    if not found:
+        problems.error("inventory-empty", "the folder holds no hosts file", Mark(shown(path), 1, 1),
+                       hint=f"write {shown(path / 'hosts.yml')}, or name the inventory with -i")  # fmt: skip
+    return found
+
+
+def _is_inventory_file(path: Path) -> bool:
+    if path.name.startswith(".") or path.name.endswith(_IGNORED) or not path.is_file():
+        return False
+    return path.suffix in _YAML or path.name == "hosts" or _is_program(path)
+
+
+def _is_program(path: Path) -> bool:
+    try:
+        return path.suffix not in _YAML and path.is_file() and bool(path.stat().st_mode & 0o111)
+    except OSError:
+        return False
+
+
+def _read(path: Path, graph: Graph, problems: Problems) -> Value | None:
+    if _is_program(path):
+        read_program(path, graph, problems)
+        return None
+    display = shown(path)
+    tree = load_file(path, display, problems)
+    if tree is not None:
+        read_hosts(tree, graph, problems)
+    return tree
+
+
+def _inventory(graph: Graph, documents: tuple[Value, ...]) -> Inventory:
+    depths = graph.depths()
+    members = graph.members()
+    groups = {
+        name: Group(name, draft.mark, depths[name], members[name], (*draft.inline, *draft.files))
+        for name, draft in graph.groups.items()
+    }
+    of_host: dict[str, list[str]] = {name: [] for name in graph.hosts}
+    for name in sorted(groups, key=lambda name: (depths[name], name)):
+        for host in members[name]:
+            of_host[host].append(name)
+    hosts = {
+        name: Host(name, draft.mark, tuple(of_host[name]), (*draft.inline, *draft.files))
+        for name, draft in graph.hosts.items()
+    }
+    return Inventory(hosts, groups, documents)

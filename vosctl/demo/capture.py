@@ -1,0 +1,162 @@
+"""Listens to the trunk's wire and proves what it carried: ciphertext, and of which voice."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import socket
+import struct
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from vosctl.demo.sdp import Crypto
+
+_ETHERNET, _UDP_HEADER, _RTP_HEADER = 14, 8, 12
+_UDP = 17
+_DISCARDED = 256  # the first bytes of an RC4 keystream
+_ALL_PROTOCOLS = 0x0003
+_BUFFER = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """An RTP packet seen on the wire."""
+
+    source: tuple[str, int]
+    target: tuple[str, int]
+    data: bytes
+
+    @property
+    def number(self) -> int:
+        """The RTP sequence number."""
+        return int.from_bytes(self.data[2:4], "big")
+
+    @property
+    def payload(self) -> bytes:
+        """What follows the RTP header."""
+        return self.data[_payload_start(self.data) :]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the wire carried in one direction.
+
+    ``plain`` counts packets that carried the voice in clear, ``recovered`` those whose decryption is
+    the voice, bit for bit, of ``packets`` on the wire for ``frames`` spoken.
+    """
+
+    frames: int
+    packets: int
+    plain: int
+    recovered: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether every frame crossed the wire, none of them in clear and each of them decryptable."""
+        return self.plain == 0 and self.packets == self.recovered == self.frames
+
+
+class Wire:
+    """Captures every UDP packet on one interface in the background; ``tap`` is an AF_PACKET socket."""
+
+    def __init__(self, tap: socket.socket, interface: str) -> None:
+        tap.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        tap.bind((interface, _ALL_PROTOCOLS))
+        tap.settimeout(0.05)
+        self._tap = tap
+        self._done = threading.Event()
+        self.packets: list[Packet] = []
+        self._thread = threading.Thread(target=self._collect, daemon=True)
+        self._thread.start()
+
+    @staticmethod
+    def tap() -> socket.socket:
+        """Return a socket that hears everything on the network where it is made; needs root."""
+        return socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ALL_PROTOCOLS))
+
+    def stop(self) -> list[Packet]:
+        """Stop listening and return what was seen."""
+        self._done.set()
+        self._thread.join()
+        self._tap.close()
+        return self.packets
+
+    def _collect(self) -> None:
+        while not self._done.is_set():
+            try:
+                frame = self._tap.recv(65535)
+            except TimeoutError:
+                continue
+            packet = parse(frame)
+            if packet is not None:
+                self.packets.append(packet)
+
+
+def parse(frame: bytes) -> Packet | None:
+    """Return the RTP packet in an Ethernet frame of IPv4; None for anything else."""
+    ip = frame[_ETHERNET:]
+    if len(ip) < 20 or frame[12:14] != b"\x08\x00" or ip[0] >> 4 != 4 or ip[9] != _UDP:
+        return None
+    udp = ip[(ip[0] & 0x0F) * 4 :]
+    if len(udp) < _UDP_HEADER + _RTP_HEADER:
+        return None
+    source, target, length = struct.unpack_from("!HHH", udp)
+    data = udp[_UDP_HEADER:length]
+    if len(data) < _RTP_HEADER or data[0] >> 6 != 2 or 64 <= data[1] & 0x7F < 96:  # RTCP: RFC 5761 §4
+        return None
+    return Packet((socket.inet_ntoa(ip[12:16]), source), (socket.inet_ntoa(ip[16:20]), target), data)
+
+
+def prove(packets: Sequence[Packet], frames: Sequence[bytes], crypto: Crypto | None, key: bytes) -> Proof:
+    """Return what ``packets`` of one direction carried of ``frames``, the voice that was spoken."""
+    plain = recovered = 0
+    for packet in packets:
+        spoken = frames[packet.number] if packet.number < len(frames) else None
+        plain += packet.payload == spoken
+        recovered += spoken is not None and decrypt(packet.data, crypto, key) == spoken
+    return Proof(len(frames), len(packets), plain, recovered)
+
+
+def decrypt(packet: bytes, crypto: Crypto | None, key: bytes) -> bytes:
+    """Return the payload of an RTP packet in clear, by the wire format's document and nothing of the relay."""
+    start = _payload_start(packet)
+    body = packet[start:]
+    if crypto is None:
+        return body
+    return _MODES[crypto.mode](packet, body, crypto.salt, key)
+
+
+def _xor(_: bytes, body: bytes, __: bytes, key: bytes) -> bytes:
+    return bytes(byte ^ key[index % len(key)] for index, byte in enumerate(body))
+
+
+def _rc4(packet: bytes, body: bytes, salt: bytes, key: bytes) -> bytes:
+    sequence, timestamp, ssrc = packet[2:4], packet[4:8], packet[8:12]
+    session = hmac.new(key, ssrc + timestamp + sequence + salt, hashlib.sha256).digest()[:16]
+    stream = Cipher(ARC4(session), mode=None).decryptor()
+    return stream.update(bytes(_DISCARDED) + body)[_DISCARDED:]
+
+
+def _aes128(packet: bytes, body: bytes, salt: bytes, key: bytes) -> bytes:
+    sequence, timestamp, ssrc = packet[2:4], packet[4:8], packet[8:12]
+    counter = ssrc + timestamp + sequence + salt + bytes(2)
+    return Cipher(algorithms.AES(key), modes.CTR(counter)).decryptor().update(body)
+
+
+_MODES: dict[str, Callable[[bytes, bytes, bytes, bytes], bytes]] = {
+    "xor": _xor,
+    "rc4": _rc4,
+    "aes128": _aes128,
+}
+
+
+def _payload_start(packet: bytes) -> int:
+    start = _RTP_HEADER + 4 * (packet[0] & 0x0F)
+    if packet[0] & 0x10:
+        words = struct.unpack_from("!H", packet, start + 2)[0]
+        start += 4 + 4 * int(words)
+    return start

@@ -1,0 +1,285 @@
+"""The call table: streams that run, as control asked for them, and what control keeps with each call."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from vosctl.relay.media.errors import RequestError
+from vosctl.relay.media.keys import Keys
+from vosctl.relay.media.leg import Leg, parse_leg
+from vosctl.relay.media.plane import (
+    CHANGE_REST,
+    CHANGE_RX,
+    CHANGE_TX,
+    LEARN,
+    Addr,
+    Counters,
+    Event,
+    LegConf,
+    Plane,
+    Stream,
+    View,
+    addresses,
+)
+from vosctl.relay.media.ports import Ports
+
+SIDES = ("a", "b")
+Json = Dict[str, Any]
+
+
+@dataclass
+class Running:
+    """A stream that the data plane relays."""
+
+    call: str
+    number: int
+    stream: Stream
+    legs: List[Leg]
+    ports: Tuple[int, int]
+
+
+@dataclass
+class Call:
+    """A call: its streams by number, and control's own record of it."""
+
+    blob: Any = None
+    streams: Dict[int, Running] = field(default_factory=dict)
+
+
+class Calls:
+    """All calls of this host. Every method either does the whole of what it says or changes nothing."""
+
+    def __init__(self, plane: Plane, keys: Keys, ports: Ports, *, file_limit: int) -> None:
+        self._plane = plane
+        self._keys = keys
+        self._ports = ports
+        self._file_limit = file_limit
+        self._calls: Dict[str, Call] = {}
+        self._by_id: Dict[int, Running] = {}
+        self._next_id = 1
+        self.dscp = 46
+        self.timeout_ms = 30_000
+        self.draining = False
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    @property
+    def streams(self) -> int:
+        """How many streams run."""
+        return len(self._by_id)
+
+    def set_timeout(self, milliseconds: int) -> None:
+        """Report legs that are silent for so long, running ones too; 0 never reports."""
+        if milliseconds == self.timeout_ms:
+            return
+        self.timeout_ms = milliseconds
+        for running in self._by_id.values():
+            for side in (0, 1):
+                self._plane.change(running.stream, side, self._conf(running.legs[side]), CHANGE_REST)
+
+    def add(self, name: str, number: int, legs: Tuple[Any, Any], blob: Any) -> Json:
+        """Start a stream, or bring the one that runs to what ``legs`` say; return both legs' ports."""
+        running = self._find(name, number)
+        if running is None:
+            running = self._start(name, number, legs)
+        else:
+            wanted = [parse_leg(legs[side], side=SIDES[side], dscp=self.dscp) for side in (0, 1)]
+            self._update(running, wanted)
+        call = self._calls.setdefault(name, Call())
+        call.streams[number] = running
+        if blob is not None:
+            call.blob = blob
+        return {side: _places(running, at) for at, side in enumerate(SIDES)}
+
+    def change(self, name: str, number: int, legs: Tuple[Any, Any], blob: Any) -> None:
+        """Change what the partial ``legs`` name (None: nothing); what stays the same is not touched."""
+        running = self._find(name, number)
+        if running is None:
+            raise RequestError(f"no stream {number} in call {name!r}")
+        wanted = [
+            running.legs[side] if legs[side] is None else parse_leg(legs[side], side=SIDES[side], base=running.legs[side])
+            for side in (0, 1)
+        ]
+        self._update(running, wanted)
+        if blob is not None:
+            self._calls[name].blob = blob
+
+    def remove(self, name: str) -> Optional[Json]:
+        """End a call and return its last counters, or None for a call that is not there."""
+        if name not in self._calls:
+            return None
+        self._plane.refresh()
+        streams = self._calls[name].streams
+        return {"streams": [self._end(streams[number]) for number in sorted(streams)]}
+
+    def dump(self) -> List[Json]:
+        """Return every call with its blob, legs, ports and counters."""
+        self._plane.refresh()
+        return [self._described(name, whole=True) for name in self._calls]
+
+    def stats(self, name: Optional[str]) -> List[Json]:
+        """Return the counters of one call or of all; raise RequestError for an unknown one."""
+        if name is not None and name not in self._calls:
+            raise RequestError(f"no call {name!r}")
+        self._plane.refresh()
+        return [self._described(known, whole=False) for known in ([name] if name else list(self._calls))]
+
+    def event(self, event: Event) -> Optional[Json]:
+        """Return an event in the words of the protocol, or None when its stream has just ended."""
+        running = self._by_id.get(event.stream)
+        if running is None:
+            return None
+        told: Json = {
+            "event": event.kind,
+            "call": running.call,
+            "stream": running.number,
+            "side": SIDES[event.side],
+            "remote": list(event.remote) if event.remote else None,
+        }
+        if event.kind == "timeout":
+            told["idle_ms"] = event.value
+            told["other_idle_ms"] = _idle(running.stream.views[1 - event.side])
+        else:
+            told["ssrc"] = event.value
+        return told
+
+    def close(self) -> None:
+        """End every call."""
+        for name in list(self._calls):
+            self.remove(name)
+
+    def _find(self, name: str, number: int) -> Optional[Running]:
+        call = self._calls.get(name)
+        return call.streams.get(number) if call else None
+
+    def _start(self, name: str, number: int, raw: Tuple[Any, Any]) -> Running:
+        if self.draining:
+            raise RequestError("draining: this relay takes no new calls")
+        legs = [parse_leg(raw[side], side=SIDES[side], dscp=self.dscp) for side in (0, 1)]
+        confs = [self._conf(leg) for leg in legs]
+        taken: List[Tuple[str, int, Tuple[int, int]]] = []
+        try:
+            for leg, conf in zip(legs, confs):
+                port, fds = self._ports.take(leg.address, self._plane.open)
+                taken.append((leg.address, port, fds))
+                conf.rtp_fd, conf.rtcp_fd = fds
+                conf.local.port = port
+            stream = self._plane.add(self._next_id, confs)
+        except (OSError, RequestError) as error:
+            for host, port, fds in taken:
+                self._plane.close(fds)
+                self._ports.give(host, port)
+            raise self._explained(error, legs) from None
+        running = Running(name, number, stream, legs, (taken[0][1], taken[1][1]))
+        self._by_id[self._next_id] = running
+        self._next_id += 1
+        return running
+
+    def _explained(self, error: Exception, legs: List[Leg]) -> RequestError:
+        if not isinstance(error, OSError):
+            return RequestError(str(error))
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            return RequestError(
+                f"too many open files: this process may hold {self._file_limit}, each stream needs 4 and takes 6 "
+                "where there is room; raise the limit (LimitNOFILE= in the unit, ulimit -n) or send calls elsewhere"
+            )
+        if error.errno == errno.ENOSYS:
+            return RequestError(f"no libcrypto with this cipher on this node ({self._plane.crypto or 'none found'})")
+        hosts = " or ".join(sorted({leg.address for leg in legs}))
+        return RequestError(f"cannot open a port on {hosts}: {os.strerror(error.errno or 0)}")
+
+    def _update(self, running: Running, wanted: List[Leg]) -> None:
+        """Bring both legs to ``wanted``; the keys are looked up first, so that an unknown one changes nothing."""
+        steps = []
+        for side in (0, 1):
+            if running.legs[side].address != wanted[side].address:
+                raise RequestError(f"{SIDES[side]}.address: the local address of a running leg cannot change")
+            what = running.legs[side].differences(wanted[side])
+            if what:
+                steps.append((side, what, self._conf(wanted[side], what)))
+        for side, what, conf in steps:
+            self._plane.change(running.stream, side, conf, what)
+            running.legs[side] = wanted[side]
+
+    def _conf(self, leg: Leg, what: int = CHANGE_RX | CHANGE_TX) -> LegConf:
+        conf = LegConf(rtp_fd=-1, rtcp_fd=-1, timeout_ms=self.timeout_ms, local=Addr.of(leg.address))
+        for name, endpoint in (("remote", leg.remote), ("rtcp_remote", leg.rtcp_remote)):
+            if endpoint:
+                setattr(conf, name, Addr.of(*endpoint))
+        if leg.source:
+            conf.from_ = Addr.of(leg.source)
+        conf.learn, conf.mux, conf.dscp, conf.judge = LEARN[leg.learn], leg.mux, leg.dscp, leg.judge
+        conf.send, conf.receive = leg.send, leg.receive
+        for pt in leg.pts:
+            conf.payload_types[pt >> 3] |= 1 << (pt & 7)
+        for pt, clock in leg.clock_table().items():
+            conf.clocks[pt] = clock
+        if what & CHANGE_RX:
+            conf.rx = self._keys.transform(leg.rx.mode, leg.rx.kid, bytes.fromhex(leg.rx.salt))
+        if what & CHANGE_TX:
+            conf.tx = self._keys.transform(leg.tx.mode, leg.tx.kid, bytes.fromhex(leg.tx.salt))
+        return conf
+
+    def _end(self, running: Running) -> Json:
+        told = self._counted(running)
+        for name, streams in ((running.call, self._calls[running.call].streams),):
+            del streams[running.number]
+            if not streams:
+                del self._calls[name]
+        number = next(key for key, value in self._by_id.items() if value is running)
+        del self._by_id[number]
+        self._plane.remove(running.stream)
+        for side in (0, 1):
+            self._ports.give(running.legs[side].address, running.ports[side])
+        return told
+
+    def _described(self, name: str, *, whole: bool) -> Json:
+        call = self._calls[name]
+        streams = [self._counted(call.streams[number], whole=whole) for number in sorted(call.streams)]
+        return {"call": name, "streams": streams, **({"blob": call.blob} if whole else {})}
+
+    def _counted(self, running: Running, *, whole: bool = False) -> Json:
+        told: Json = {"stream": running.number}
+        for at, side in enumerate(SIDES):
+            told[side] = {
+                **(running.legs[at].as_json() if whole else {}),
+                **_places(running, at),
+                **counters(running.stream.entries[at].counters, running.stream.views[at]),
+            }
+        return told
+
+
+def _places(running: Running, side: int) -> Json:
+    port = running.ports[side]
+    return {"local": [running.legs[side].address, port], "rtcp": port + 1}
+
+
+def _idle(view: View) -> Optional[int]:
+    """Milliseconds since anything genuine arrived; None when nothing ever did."""
+    return max(0, time.monotonic_ns() // 1_000_000 - view.last_ms) if view.last_ms else None
+
+
+def counters(counted: Counters, view: View) -> Json:
+    """Return a leg's counters in the words of the protocol: what arrived on it, and what left by it."""
+    learned, rtcp_learned = addresses(view)
+    plain: Mapping[str, int] = {
+        name: getattr(counted, name)
+        for name in (
+            "packets bytes dropped malformed held overrun rtcp_packets rtcp_bytes sent sent_bytes send_errors "
+            "rtcp_sent expected reordered duplicate ssrc sources payload_type"
+        ).split()
+    }
+    return {
+        **plain,
+        "lost": counted.expected - counted.packets,
+        "jitter_ms": round(counted.jitter_us / 1000, 3),
+        "learned": list(learned) if learned else None,
+        "rtcp_learned": list(rtcp_learned) if rtcp_learned else None,
+        "idle_ms": _idle(view),
+        "key_mismatch": bool(view.mismatch),
+    }

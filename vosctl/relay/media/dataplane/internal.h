@@ -1,0 +1,191 @@
+/* Private structures of the data plane: one worker thread owns a stream and everything below it. */
+#ifndef VOS_INTERNAL_H
+#define VOS_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "vos.h"
+
+#define VOS_PACKET_MAX 65536
+#define VOS_CANDIDATES 4
+#define VOS_PROBATION 5
+#define VOS_PREVIOUS 50
+
+struct vos_rtp {
+    uint8_t payload_type;
+    uint16_t sequence;
+    uint32_t timestamp, ssrc;
+    size_t header; /* fixed part, CSRC list and extension */
+};
+
+/* An expanded key. Its owner is one leg in one direction, so no two threads ever share one. */
+struct vos_cipher;
+
+/* RFC 3550 A.1 and A.8 state of the SSRC that is heard at present. */
+struct vos_source {
+    bool known;
+    uint32_t ssrc, clock, transit, jitter; /* jitter times 16, in clock ticks */
+    uint16_t highest, base;
+    uint32_t cycles, bad_sequence;
+    uint64_t window;         /* bit n: highest - n has been seen */
+    uint64_t expected_prior; /* of the sources before */
+};
+
+struct vos_candidate {
+    struct vos_addr addr;
+    uint32_t ssrc;
+    uint16_t next;
+    uint8_t run;
+    uint64_t age;
+};
+
+struct vos_learner {
+    uint8_t rule;
+    struct vos_addr from, signalled, rtcp_signalled;
+    struct vos_addr previous; /* where the source was before a change, while the new one is not heard */
+    uint32_t previous_left;
+    uint64_t clock;
+    struct vos_candidate candidate[VOS_CANDIDATES];
+};
+
+struct vos_judge;
+
+struct vos_socket {
+    int fd;
+    bool rtcp, connected;
+    uint8_t side;
+    struct vos_stream *stream;
+    struct vos_addr to;
+    struct sockaddr_storage to_sock;
+    socklen_t to_len; /* 0: nowhere to send */
+    uint32_t kernel_drops;
+};
+
+struct vos_leg {
+    struct vos_entry entry; /* of the packets that arrive here */
+    struct vos_view view;
+    struct vos_socket rtp, rtcp;
+    int guard; /* takes what strangers send once rtp is connected; -1: none */
+    uint32_t guard_drops;
+    struct vos_learner learner;
+    struct vos_addr rtcp_remote; /* the accepted source of RTCP, once known */
+    struct vos_source source;
+    struct vos_cipher *rx, *tx;
+    struct vos_judge *judge;
+    bool mux, send, receive, heard, timed_out, moved;
+    uint8_t dscp;
+    uint32_t timeout_ms;
+    uint64_t since_ms;
+    uint32_t clocks[VOS_CLOCKS];
+};
+
+struct vos_stream {
+    uint64_t id;
+    struct vos_worker *worker;
+    struct vos_stream *next, *before;
+    struct vos_leg leg[2];
+};
+
+enum vos_command_kind { VOS_ADD, VOS_CHANGE, VOS_REMOVE, VOS_REFRESH, VOS_STOP };
+
+/* A command waits on the host's stack until its worker has carried it out. */
+struct vos_command {
+    enum vos_command_kind kind;
+    struct vos_stream *stream;
+    uint32_t side, what;
+    const struct vos_leg_conf *conf;
+    struct vos_cipher *rx, *tx; /* new ones in, old ones out */
+    struct vos_judge *judge;
+    int result;
+    bool done;
+    struct vos_command *next;
+};
+
+struct vos_worker {
+    pthread_t thread;
+    int epoll, wake, events;
+    pthread_mutex_t lock; /* the inbox only; never taken for a packet */
+    pthread_cond_t finished;
+    struct vos_command *inbox;
+    struct vos_stream *streams;
+    uint32_t count;
+    uint64_t now_us, ticked_ms;
+    bool stop;
+    uint8_t packet[VOS_PACKET_MAX];
+};
+
+/* addr.c */
+bool vos_addr_same(const struct vos_addr *a, const struct vos_addr *b);
+bool vos_addr_same_host(const struct vos_addr *a, const struct vos_addr *b);
+socklen_t vos_addr_to_sock(const struct vos_addr *addr, struct sockaddr_storage *out);
+void vos_addr_from_sock(const struct sockaddr_storage *sock, struct vos_addr *out);
+uint64_t vos_now_us(void);
+
+/* packet.c */
+int vos_rtp_parse(const uint8_t *packet, size_t length, struct vos_rtp *out);
+bool vos_type_listed(const uint8_t set[16], uint8_t payload_type);
+bool vos_type_fits(const uint8_t set[16], uint8_t payload_type);
+bool vos_is_rtcp(const uint8_t *packet, size_t length);
+
+/* crypto.c */
+struct vos_aes;
+int vos_crypto_open(void);
+struct vos_aes *vos_aes_new(const uint8_t key[16]);
+void vos_aes_free(struct vos_aes *aes);
+int vos_aes_blocks(struct vos_aes *aes, const uint8_t *in, uint8_t *out, size_t length);
+bool vos_rc4_known(void);
+void vos_rc4(const uint8_t *key, size_t key_len, size_t discard, uint8_t *data, size_t length);
+struct vos_hmac {
+    uint64_t inner[16], outer[16]; /* SHA-256 states after the padded key (RFC 2104) */
+};
+int vos_hmac_init(struct vos_hmac *hmac, const uint8_t *key, size_t key_len);
+void vos_hmac(const struct vos_hmac *hmac, const uint8_t *data, size_t length, uint8_t out[32]);
+
+/* transform.c */
+int vos_cipher_new(const struct vos_transform *how, struct vos_cipher **out);
+void vos_cipher_free(struct vos_cipher *cipher);
+int vos_cipher_apply(struct vos_cipher *cipher, uint8_t *packet, size_t length, const struct vos_rtp *rtp);
+void vos_wipe(void *memory, size_t length);
+
+/* stats.c */
+void vos_stats_update(struct vos_leg *leg, const struct vos_rtp *rtp, size_t length, uint64_t now_us);
+
+/* learn.c */
+void vos_learn_set(struct vos_leg *leg, const struct vos_leg_conf *conf);
+bool vos_learn_rtp(struct vos_leg *leg, const struct vos_addr *from, const struct vos_rtp *rtp, bool *locked);
+bool vos_learn_rtcp(struct vos_leg *leg, const struct vos_addr *from);
+
+/* judge.c */
+struct vos_judge *vos_judge_new(void);
+void vos_judge_reset(struct vos_judge *judge);
+int vos_judge_packet(struct vos_judge *judge, uint8_t payload_type, const uint8_t *payload, size_t length);
+
+/* table.c */
+int vos_stream_new(uint64_t id, const struct vos_leg_conf legs[2], struct vos_stream **out);
+void vos_stream_free(struct vos_stream *stream);
+void vos_stream_apply(struct vos_stream *stream, struct vos_command *command);
+void vos_stream_refresh(struct vos_stream *stream);
+void vos_stream_drops(struct vos_stream *stream);
+
+/* socket.c */
+int vos_socket_mark(int fd, uint16_t family, uint32_t dscp);
+void vos_socket_aim(struct vos_socket *socket, const struct vos_addr *to);
+void vos_socket_lock(struct vos_leg *leg);
+void vos_socket_unlock(struct vos_leg *leg);
+uint32_t vos_socket_drops(int fd);
+void vos_socket_limits(uint32_t receive_buffer, uint32_t files);
+void vos_socket_close(int fd);
+
+/* relay.c */
+void vos_relay_receive(struct vos_worker *worker, struct vos_socket *socket);
+void vos_relay_tick(struct vos_worker *worker, struct vos_stream *stream, uint64_t now_ms);
+
+/* worker.c */
+int vos_worker_start(struct vos_worker *worker, int events);
+int vos_worker_do(struct vos_worker *worker, struct vos_command *command);
+void vos_worker_event(struct vos_worker *worker, const struct vos_event *event);
+
+#endif

@@ -1,0 +1,171 @@
+/* The packet path: one packet in, checked, counted, transformed, out. No allocation, no lock, no Python. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "internal.h"
+
+static void event(struct vos_worker *worker, const struct vos_stream *stream, uint32_t side, uint32_t kind,
+                  uint64_t value)
+{
+    struct vos_event event = {.kind = kind,
+                              .side = side,
+                              .stream = stream->id,
+                              .remote = stream->leg[side].entry.match.remote,
+                              .value = value};
+    vos_worker_event(worker, &event);
+}
+
+static ssize_t put(const struct vos_socket *out, const uint8_t *packet, size_t length)
+{
+    if (out->connected)
+        return send(out->fd, packet, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return sendto(out->fd, packet, length, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&out->to_sock,
+                  out->to_len);
+}
+
+/* A connected socket tells of the packet before, which the far end's host refused; this one is still to go. */
+static bool transmit(const struct vos_socket *out, const uint8_t *packet, size_t length)
+{
+    if (put(out, packet, length) >= 0)
+        return true;
+    return errno == ECONNREFUSED && put(out, packet, length) >= 0;
+}
+
+static void relay_rtcp(struct vos_worker *worker, struct vos_socket *in, const struct vos_addr *from, size_t length)
+{
+    struct vos_leg *leg = &in->stream->leg[in->side], *other = &in->stream->leg[!in->side];
+    struct vos_counters *counters = &leg->entry.counters;
+    bool known = leg->rtcp_remote.family;
+    bool valid = vos_rtcp_valid(worker->packet, length) == 0;
+    if (in->rtcp ? !(valid || known) || !vos_learn_rtcp(leg, from) : !vos_addr_same(from, &leg->entry.match.remote)) {
+        counters->dropped++;
+        return;
+    }
+    if (!known && leg->rtcp_remote.family)
+        vos_stream_refresh(in->stream);
+    if (!valid) {
+        counters->malformed++;
+        return;
+    }
+    counters->rtcp_packets++;
+    counters->rtcp_bytes += length;
+    leg->view.last_ms = worker->now_us / 1000;
+    struct vos_socket *out = other->mux ? &other->rtp : &other->rtcp;
+    if (!out->to_len)
+        counters->held++;
+    else if (transmit(out, worker->packet, length))
+        other->entry.counters.rtcp_sent++;
+    else
+        other->entry.counters.send_errors++;
+}
+
+/* Whether the packet is the far end's; a source that is new may become it. */
+static bool accept_rtp(struct vos_worker *worker, struct vos_socket *in, const struct vos_addr *from,
+                       const struct vos_rtp *rtp)
+{
+    struct vos_leg *leg = &in->stream->leg[in->side];
+    if (vos_addr_same(from, &leg->entry.match.remote)) {
+        if (leg->heard && !leg->moved)
+            return true;
+    } else {
+        bool locked;
+        if (!vos_learn_rtp(leg, from, rtp, &locked))
+            return false;
+        if (!locked)
+            return true;
+        vos_socket_lock(leg);
+        vos_stream_refresh(in->stream);
+    }
+    bool changed = !vos_addr_same(from, &leg->learner.previous);
+    if (!leg->heard)
+        event(worker, in->stream, in->side, VOS_FIRST_PACKET, rtp->ssrc);
+    else if (leg->moved && changed)
+        event(worker, in->stream, in->side, VOS_SOURCE_CHANGE, rtp->ssrc);
+    leg->heard = true;
+    leg->moved = false;
+    return true;
+}
+
+static void judge(struct vos_worker *worker, struct vos_socket *in, const struct vos_rtp *rtp, size_t length)
+{
+    struct vos_leg *leg = &in->stream->leg[in->side];
+    int verdict = vos_judge_packet(leg->judge, rtp->payload_type, worker->packet + rtp->header, length - rtp->header);
+    if (verdict < 0)
+        return;
+    if (verdict && !leg->view.mismatch)
+        event(worker, in->stream, in->side, VOS_KEY_MISMATCH, rtp->ssrc);
+    leg->view.mismatch = (uint32_t)verdict;
+}
+
+static void forward(struct vos_worker *worker, struct vos_socket *in, const struct vos_rtp *rtp, size_t length)
+{
+    struct vos_leg *leg = &in->stream->leg[in->side], *other = &in->stream->leg[!in->side];
+    uint8_t *packet = worker->packet;
+    if (!leg->receive || !other->send || !other->rtp.to_len) {
+        leg->entry.counters.held++;
+        return;
+    }
+    bool clear = vos_cipher_apply(leg->rx, packet, length, rtp) == 0;
+    if (clear && leg->judge)
+        judge(worker, in, rtp, length);
+    if (clear && vos_cipher_apply(other->tx, packet, length, rtp) == 0 && transmit(&other->rtp, packet, length)) {
+        other->entry.counters.sent++;
+        other->entry.counters.sent_bytes += length;
+    } else {
+        other->entry.counters.send_errors++;
+    }
+}
+
+static void relay_rtp(struct vos_worker *worker, struct vos_socket *in, const struct vos_addr *from, size_t length)
+{
+    struct vos_leg *leg = &in->stream->leg[in->side];
+    struct vos_rtp rtp;
+    if (vos_rtp_parse(worker->packet, length, &rtp)) {
+        if (vos_addr_same(from, &leg->entry.match.remote))
+            leg->entry.counters.malformed++;
+        else
+            leg->entry.counters.dropped++;
+        return;
+    }
+    if (!accept_rtp(worker, in, from, &rtp)) {
+        leg->entry.counters.dropped++;
+        return;
+    }
+    leg->view.last_ms = worker->now_us / 1000;
+    vos_stats_update(leg, &rtp, length, worker->now_us);
+    forward(worker, in, &rtp, length);
+}
+
+void vos_relay_receive(struct vos_worker *worker, struct vos_socket *in)
+{
+    struct sockaddr_storage name;
+    struct vos_addr from;
+    socklen_t name_length = sizeof name;
+    ssize_t length = recvfrom(in->fd, worker->packet, sizeof worker->packet, MSG_DONTWAIT, (struct sockaddr *)&name,
+                              &name_length);
+    if (length < 0)
+        return; /* nothing there, or news of an earlier packet, which reading has taken off */
+    const struct vos_leg *leg = &in->stream->leg[in->side];
+    vos_addr_from_sock(&name, &from);
+    worker->now_us = vos_now_us();
+    bool rtcp = in->rtcp || (leg->mux && vos_is_rtcp(worker->packet, (size_t)length) &&
+                             !vos_type_listed(leg->entry.match.payload_types, worker->packet[1] & 0x7f));
+    if (rtcp)
+        relay_rtcp(worker, in, &from, (size_t)length);
+    else
+        relay_rtp(worker, in, &from, (size_t)length);
+}
+
+void vos_relay_tick(struct vos_worker *worker, struct vos_stream *stream, uint64_t now_ms)
+{
+    for (uint32_t side = 0; side < 2; side++) {
+        struct vos_leg *leg = &stream->leg[side];
+        uint64_t last = leg->view.last_ms > leg->since_ms ? leg->view.last_ms : leg->since_ms;
+        uint64_t idle = now_ms > last ? now_ms - last : 0;
+        bool late = leg->timeout_ms && leg->receive && idle >= leg->timeout_ms;
+        if (late && !leg->timed_out)
+            event(worker, stream, side, VOS_TIMEOUT, idle);
+        leg->timed_out = late;
+    }
+}

@@ -1,0 +1,137 @@
+/* The plain data that the data plane shares with its host (ctypes) and with every other forwarding plane.
+ *
+ * No pointers, fixed widths, no padding that matters: a `struct vos_entry` is valid in this process, in a
+ * kernel map and in a dump. Integers are in host order; addresses are bytes as they stand in the packet. */
+#ifndef VOS_H
+#define VOS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define VOS_ABI 1
+#define VOS_KEY_MAX 256
+#define VOS_CLOCKS 128
+
+enum vos_mode { VOS_NONE, VOS_XOR, VOS_RC4, VOS_AES128 };
+enum vos_learn { VOS_LEARN_SDP, VOS_LEARN_NAT, VOS_LEARN_ANY };
+enum vos_event_kind { VOS_FIRST_PACKET = 1, VOS_SOURCE_CHANGE, VOS_TIMEOUT, VOS_KEY_MISMATCH };
+
+/* What a change touches; everything else of the leg goes on undisturbed. */
+enum vos_change {
+    VOS_CHANGE_REMOTE = 1, /* remote, rtcp_remote, from, learn, mux: learn the source anew */
+    VOS_CHANGE_RX = 2,
+    VOS_CHANGE_TX = 4,
+    VOS_CHANGE_REST = 8,   /* payload types, clocks, DSCP, send, receive, timeout */
+    VOS_CHANGE_JUDGE = 16, /* judge; a changed rx judges anew by itself */
+};
+
+struct vos_addr {
+    uint16_t family; /* 0 (none), 4 or 6 */
+    uint16_t port;
+    uint32_t scope; /* interface of a link-local IPv6 address, else 0 */
+    uint8_t ip[16];
+};
+
+struct vos_transform {
+    uint8_t mode;
+    uint8_t spare;
+    uint16_t key_len;
+    uint8_t salt[4];
+    uint8_t key[VOS_KEY_MAX];
+};
+
+/* Counted where packets of one leg arrive, and (sent_*) where packets leave by it. */
+struct vos_counters {
+    uint64_t packets, bytes; /* RTP accepted from the leg's far end; bytes with the RTP header */
+    uint64_t dropped;        /* from a source that this leg does not accept, RTP and RTCP */
+    uint64_t malformed;
+    uint64_t held;    /* accepted, but not passed on: hold, or nowhere to send yet */
+    uint64_t overrun; /* lost in the socket's own queue */
+    uint64_t rtcp_packets, rtcp_bytes;
+    uint64_t sent, sent_bytes, send_errors, rtcp_sent;
+    uint64_t expected;             /* RFC 3550 A.3, summed over the sources */
+    uint64_t reordered, duplicate; /* of the accepted ones */
+    uint32_t jitter_us;            /* RFC 3550 A.8, in microseconds */
+    uint32_t ssrc;
+    uint32_t sources; /* how often the SSRC began or changed, or the sequence restarted */
+    uint32_t payload_type;
+};
+
+#define VOS_FORWARD 1u /* the match is complete and both ends are open: a fast path may take the flow */
+#define VOS_MUX 2u
+
+/* One direction of one stream: packets that arrive on match.local from match.remote leave from
+ * rewrite.source to rewrite.destination, decrypted, encrypted and marked. */
+struct vos_entry {
+    struct {
+        struct vos_addr local, remote;
+        uint8_t payload_types[16]; /* bit n of the set: payload type n; all clear: any */
+    } match;
+    struct {
+        struct vos_addr source, destination;
+    } rewrite;
+    struct vos_transform decrypt, encrypt;
+    uint32_t dscp;
+    uint32_t flags;
+    struct vos_counters counters;
+};
+
+struct vos_leg_conf {
+    int32_t rtp_fd, rtcp_fd;
+    struct vos_addr local, remote, rtcp_remote, from;
+    uint8_t learn, mux, send, receive;
+    uint8_t dscp, judge, spare[2];
+    uint32_t timeout_ms;
+    uint8_t payload_types[16];
+    uint32_t clocks[VOS_CLOCKS]; /* RTP clock of each payload type, Hz */
+    struct vos_transform rx, tx;
+};
+
+/* What the host reads while packets flow. `version` is odd while an address is being written. */
+struct vos_view {
+    uint32_t version;
+    uint32_t mismatch; /* 1 while the stream looks as if the key were wrong */
+    struct vos_addr learned, rtcp_learned;
+    uint64_t last_ms; /* milliseconds of CLOCK_MONOTONIC; when anything genuine last arrived */
+};
+
+struct vos_event {
+    uint32_t kind;
+    uint32_t side;
+    uint64_t stream;
+    struct vos_addr remote;
+    uint64_t value;
+};
+
+struct vos_conf {
+    uint32_t workers;
+    uint32_t receive_buffer;
+    uint32_t files; /* the process' limit of open files */
+    uint32_t spare;
+};
+
+struct vos_stream;
+
+/* The interface. Functions return 0 (or what is said) and a negative errno otherwise; they may be called
+ * from one thread at a time, and never disturb streams that they do not name. */
+uint32_t vos_abi(void);
+uint32_t vos_sizes(uint32_t which);                  /* sizeof of entry, conf, view, event: 0..3, to compare */
+int vos_start(const struct vos_conf *conf);          /* the descriptor that events are read from */
+void vos_stop(void);                                 /* ends the workers; closes every stream's sockets */
+const char *vos_crypto(void);                        /* version of libcrypto, or "" without one */
+int vos_open(struct vos_addr *local, int32_t fds[2]); /* RTP on local->port, RTCP on the next */
+void vos_close(const int32_t fds[2]);                 /* what vos_open gave and no stream took */
+int vos_add(uint64_t id, const struct vos_leg_conf legs[2], struct vos_stream **out);
+int vos_change(struct vos_stream *stream, uint32_t side, const struct vos_leg_conf *leg, uint32_t what);
+int vos_remove(struct vos_stream *stream, struct vos_counters last[2]);
+const struct vos_entry *vos_entry(const struct vos_stream *stream, uint32_t side);
+const struct vos_view *vos_view(const struct vos_stream *stream, uint32_t side);
+void vos_refresh(void); /* brings the kernel's own drop counts into the counters */
+uint64_t vos_events_lost(void);
+
+/* Single steps, for tests and tools. */
+int vos_rtp_header(const uint8_t *packet, size_t length); /* bytes before the payload, or -EBADMSG */
+int vos_rtcp_valid(const uint8_t *packet, size_t length);
+int vos_transform_packet(const struct vos_transform *how, uint8_t *packet, size_t length);
+
+#endif

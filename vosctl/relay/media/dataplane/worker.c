@@ -1,0 +1,167 @@
+/* Worker threads: each owns its streams, waits for their sockets, and takes commands between packets. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define BATCH 256
+#define TICK_MS 1000
+
+static atomic_ullong events_lost;
+
+uint64_t vos_events_lost(void)
+{
+    return atomic_load(&events_lost);
+}
+
+/* A record is smaller than PIPE_BUF, so the workers' records never mix. */
+void vos_worker_event(struct vos_worker *worker, const struct vos_event *event)
+{
+    if (write(worker->events, event, sizeof *event) != (ssize_t)sizeof *event)
+        atomic_fetch_add(&events_lost, 1);
+}
+
+static int watch(const struct vos_worker *worker, int operation, struct vos_stream *stream)
+{
+    int error = 0;
+    for (int side = 0; side < 2; side++) {
+        struct vos_socket *sockets[2] = {&stream->leg[side].rtp, &stream->leg[side].rtcp};
+        for (int i = 0; i < 2; i++) {
+            struct epoll_event wanted = {.events = EPOLLIN, .data.ptr = sockets[i]};
+            if (epoll_ctl(worker->epoll, operation, sockets[i]->fd, &wanted) && !error)
+                error = -errno;
+        }
+    }
+    return error;
+}
+
+static int enter(struct vos_worker *worker, struct vos_stream *stream)
+{
+    int error = watch(worker, EPOLL_CTL_ADD, stream);
+    if (error) {
+        watch(worker, EPOLL_CTL_DEL, stream);
+        return error;
+    }
+    stream->next = worker->streams;
+    if (stream->next)
+        stream->next->before = stream;
+    worker->streams = stream;
+    return 0;
+}
+
+static void leave(struct vos_worker *worker, struct vos_stream *stream)
+{
+    watch(worker, EPOLL_CTL_DEL, stream);
+    if (stream->before)
+        stream->before->next = stream->next;
+    else
+        worker->streams = stream->next;
+    if (stream->next)
+        stream->next->before = stream->before;
+    vos_stream_drops(stream);
+}
+
+static void refresh(struct vos_worker *worker)
+{
+    for (struct vos_stream *stream = worker->streams; stream; stream = stream->next)
+        vos_stream_drops(stream);
+}
+
+static void carry_out(struct vos_worker *worker, struct vos_command *command)
+{
+    switch (command->kind) {
+    case VOS_ADD:
+        command->result = enter(worker, command->stream);
+        break;
+    case VOS_CHANGE:
+        vos_stream_apply(command->stream, command);
+        break;
+    case VOS_REMOVE:
+        leave(worker, command->stream);
+        break;
+    case VOS_REFRESH:
+        refresh(worker);
+        break;
+    case VOS_STOP:
+        worker->stop = true;
+    }
+}
+
+static void take_commands(struct vos_worker *worker)
+{
+    uint64_t count;
+    if (read(worker->wake, &count, sizeof count) < 0)
+        return;
+    pthread_mutex_lock(&worker->lock);
+    for (struct vos_command *command = worker->inbox; command; command = command->next) {
+        carry_out(worker, command);
+        command->done = true;
+    }
+    worker->inbox = NULL;
+    pthread_cond_broadcast(&worker->finished);
+    pthread_mutex_unlock(&worker->lock);
+}
+
+static int tick(struct vos_worker *worker)
+{
+    uint64_t now_ms = vos_now_us() / 1000;
+    if (now_ms - worker->ticked_ms >= TICK_MS) {
+        worker->ticked_ms = now_ms;
+        for (struct vos_stream *stream = worker->streams; stream; stream = stream->next)
+            vos_relay_tick(worker, stream, now_ms);
+    }
+    return (int)(TICK_MS - (now_ms - worker->ticked_ms));
+}
+
+/* Commands run after the whole batch, so that no event of it can name a stream that is gone. */
+static void *run(void *argument)
+{
+    struct vos_worker *worker = argument;
+    struct epoll_event ready[BATCH];
+    while (!worker->stop) {
+        int count = epoll_wait(worker->epoll, ready, BATCH, tick(worker));
+        bool commands = false;
+        for (int i = 0; i < count; i++) {
+            if (ready[i].data.ptr)
+                vos_relay_receive(worker, ready[i].data.ptr);
+            else
+                commands = true;
+        }
+        if (commands)
+            take_commands(worker);
+    }
+    return NULL;
+}
+
+int vos_worker_start(struct vos_worker *worker, int events)
+{
+    struct epoll_event wanted = {.events = EPOLLIN};
+    worker->events = events;
+    pthread_mutex_init(&worker->lock, NULL);
+    pthread_cond_init(&worker->finished, NULL);
+    worker->epoll = epoll_create1(EPOLL_CLOEXEC);
+    worker->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    worker->ticked_ms = vos_now_us() / 1000;
+    if (worker->epoll < 0 || worker->wake < 0 || epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->wake, &wanted))
+        return -errno;
+    return -pthread_create(&worker->thread, NULL, run, worker);
+}
+
+int vos_worker_do(struct vos_worker *worker, struct vos_command *command)
+{
+    uint64_t one = 1;
+    pthread_mutex_lock(&worker->lock);
+    command->next = worker->inbox;
+    worker->inbox = command;
+    if (write(worker->wake, &one, sizeof one) < 0)
+        command->result = -errno;
+    while (!command->done)
+        pthread_cond_wait(&worker->finished, &worker->lock);
+    pthread_mutex_unlock(&worker->lock);
+    return command->result;
+}

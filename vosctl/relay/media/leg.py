@@ -1,0 +1,230 @@
+"""A leg as control describes it: parsed once, compared with what runs, and handed to the data plane."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, fields, replace
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+from vosctl.relay.media.errors import RequestError
+from vosctl.relay.media.plane import (
+    CHANGE_JUDGE,
+    CHANGE_REMOTE,
+    CHANGE_REST,
+    CHANGE_RX,
+    CHANGE_TX,
+    LEARN,
+    MODES,
+    Endpoint,
+)
+
+_SALT = re.compile(r"[0-9a-fA-F]{8}")
+CLOCK = 8000
+_STATIC_CLOCKS = {6: 16000, 10: 44100, 11: 44100, 14: 90000, 16: 11025, 17: 22050}
+_VIDEO = range(25, 35)
+
+
+@dataclass(frozen=True)
+class Crypt:
+    """How one direction is transformed; ``salt`` is 8 hex digits."""
+
+    mode: str = "none"
+    kid: str = ""
+    salt: str = "00000000"
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One leg of a stream. ``pts`` empty means any payload type; ``clocks`` are in Hz, 8,000 where absent."""
+
+    address: str
+    remote: Optional[Endpoint] = None
+    rtcp_remote: Optional[Endpoint] = None
+    mux: bool = False
+    learn: str = "sdp"
+    source: Optional[str] = None
+    pts: Tuple[int, ...] = ()
+    clocks: Tuple[Tuple[int, int], ...] = ()
+    rx: Crypt = Crypt()
+    tx: Crypt = Crypt()
+    dscp: int = 46
+    send: bool = True
+    receive: bool = True
+    judge: bool = False
+
+    def differences(self, other: "Leg") -> int:
+        """Return which ``CHANGE_…`` lead from ``self`` to ``other``; 0 when they are equal."""
+        what = 0
+        for field in fields(self):
+            if getattr(self, field.name) != getattr(other, field.name):
+                what |= _TOUCHES.get(field.name, CHANGE_REST)
+        return what
+
+    def clock_table(self) -> Dict[int, int]:
+        """Return the RTP clock of every payload type (RFC 3551 table 4 for the static ones), in Hz."""
+        table = dict.fromkeys(range(128), CLOCK)
+        table.update(dict.fromkeys(_VIDEO, 90000))
+        table.update(_STATIC_CLOCKS)
+        table.update(self.clocks)
+        return table
+
+    def as_json(self) -> Dict[str, Any]:
+        """Return the leg in the words of the protocol."""
+        return {
+            "address": self.address,
+            "remote": list(self.remote) if self.remote else None,
+            "rtcp_remote": list(self.rtcp_remote) if self.rtcp_remote else None,
+            "mux": self.mux,
+            "learn": self.learn,
+            "from": self.source,
+            "pts": list(self.pts),
+            "clocks": {str(pt): clock for pt, clock in self.clocks},
+            "rx": vars(self.rx),
+            "tx": vars(self.tx),
+            "dscp": self.dscp,
+            "send": self.send,
+            "receive": self.receive,
+            "judge": self.judge,
+        }
+
+
+_TOUCHES = {
+    **dict.fromkeys(("remote", "rtcp_remote", "mux", "learn", "source"), CHANGE_REMOTE),
+    "rx": CHANGE_RX,
+    "tx": CHANGE_TX,
+    "judge": CHANGE_JUDGE,
+}
+
+
+def _ip(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be an IP address")
+    name, percent, interface = value.partition("%")
+    return str(ipaddress.ip_address(name)) + percent + interface
+
+
+def _optional_ip(value: Any) -> Optional[str]:
+    return None if value is None else _ip(value)
+
+
+def _endpoint(value: Any) -> Optional[Endpoint]:
+    """``[ip, port]``; null, port 0 and the unspecified address (a call on hold) are nowhere."""
+    if value is None:
+        return None
+    if not isinstance(value, (list, tuple)) or len(value) != 2 or not _integer(value[1], 0, 65535):
+        raise ValueError("must be [ip, port] or null")
+    host, port = _ip(value[0]), value[1]
+    if port == 0 or ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
+        return None
+    return host, port
+
+
+def _integer(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _bool(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")  # noqa: TRY004 (one kind of error for one kind of mistake)
+    return value
+
+
+def _learn(value: Any) -> str:
+    if value not in LEARN:
+        raise ValueError(f"must be one of {', '.join(LEARN)}")
+    return str(value)
+
+
+def _pts(value: Any) -> Tuple[int, ...]:
+    if not isinstance(value, (list, tuple)) or not all(_integer(pt, 0, 127) for pt in value):
+        raise ValueError("must be a list of payload types, 0 to 127")
+    return tuple(sorted(set(value)))
+
+
+def _clocks(value: Any) -> Tuple[Tuple[int, int], ...]:
+    if not isinstance(value, Mapping):
+        raise ValueError('must be an object such as {"111": 48000}')  # noqa: TRY004
+    table = []
+    for pt, clock in value.items():
+        if not str(pt).isdigit() or int(pt) > 127 or not _integer(clock, 1, 10_000_000):
+            raise ValueError("must map payload types to clocks in Hz")
+        table.append((int(pt), clock))
+    return tuple(sorted(table))
+
+
+def _crypt(value: Any) -> Crypt:
+    if not isinstance(value, Mapping) or value.get("mode", "none") not in MODES:
+        raise ValueError(f"must be an object with a mode of {', '.join(MODES)}")
+    mode = value.get("mode", "none")
+    if mode == "none":
+        return Crypt()
+    kid, salt = value.get("kid"), value.get("salt", "00000000")
+    if not isinstance(kid, str):
+        raise ValueError(f"{mode} needs a kid")  # noqa: TRY004
+    if not isinstance(salt, str) or not _SALT.fullmatch(salt):
+        raise ValueError("salt must be 8 hex digits")
+    return Crypt(mode, kid, salt.lower())
+
+
+def _dscp(value: Any) -> int:
+    if not _integer(value, 0, 63):
+        raise ValueError("must be a DSCP, 0 to 63")
+    return int(value)
+
+
+_PARSERS: Dict[str, Tuple[str, Callable[[Any], Any]]] = {
+    "address": ("address", _ip),
+    "remote": ("remote", _endpoint),
+    "rtcp_remote": ("rtcp_remote", _endpoint),
+    "mux": ("mux", _bool),
+    "learn": ("learn", _learn),
+    "from": ("source", _optional_ip),
+    "pts": ("pts", _pts),
+    "clocks": ("clocks", _clocks),
+    "rx": ("rx", _crypt),
+    "tx": ("tx", _crypt),
+    "dscp": ("dscp", _dscp),
+    "send": ("send", _bool),
+    "receive": ("receive", _bool),
+    "judge": ("judge", _bool),
+}
+
+
+def parse_leg(raw: Any, *, side: str, base: Optional[Leg] = None, dscp: int = 46) -> Leg:
+    """Return the leg that ``raw`` describes, on top of ``base`` where that is given (a partial leg).
+
+    A leg is judged for a wrong key where it is decrypted, unless ``judge`` says otherwise. Raises
+    RequestError that names the field.
+    """
+    if not isinstance(raw, Mapping):
+        raise RequestError(f"{side}: must be an object")
+    values: Dict[str, Any] = {}
+    for name, value in raw.items():
+        if name not in _PARSERS:
+            raise RequestError(f"{side}.{name}: no such field")
+        field, parser = _PARSERS[name]
+        try:
+            values[field] = parser(value)
+        except ValueError as error:
+            raise RequestError(f"{side}.{name}: {error}") from None
+    if "rx" in values and "judge" not in values:
+        values["judge"] = values["rx"].mode != "none"
+    if base is None and "address" not in values:
+        raise RequestError(f"{side}.address: missing")
+    leg = replace(base, **values) if base else Leg(**{"dscp": dscp, **values})
+    return _consistent(leg, side)
+
+
+def _consistent(leg: Leg, side: str) -> Leg:
+    if leg.learn == "nat" and leg.source is None:
+        raise RequestError(f"{side}.from: learn nat needs the address that the signalling came from")
+    family = ipaddress.ip_address(leg.address.partition("%")[0]).version
+    for name, host in (
+        ("remote", leg.remote and leg.remote[0]),
+        ("rtcp_remote", leg.rtcp_remote and leg.rtcp_remote[0]),
+        ("from", leg.source),
+    ):
+        if host and ipaddress.ip_address(host.partition("%")[0]).version != family:
+            raise RequestError(f"{side}.{name}: {host} cannot be reached from {leg.address} (IPv{family})")
+    return leg

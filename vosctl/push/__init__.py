@@ -1,0 +1,1 @@
+"""Brings plans to nodes: transports, the agent's exchange, commit-confirm, many nodes at once."""

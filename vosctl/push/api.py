@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from vosctl.compile.desired import Desired
 from vosctl.push import operations
+from vosctl.push.apply import Apply
 from vosctl.push.options import PushOptions
 from vosctl.push.processor import Processor
 from vosctl.push.result import HostResult
 from vosctl.push.runner import run
-from vosctl.site.model import Site
+from vosctl.site.model import Node, Site
 
 Results = dict[str, HostResult]
 
@@ -34,7 +35,7 @@ def apply_site(
     """
     if options.check:
         return plan_site(site, desired, options=options, processors=processors)
-    return run(_nodes(site), operations.Apply(desired), options=options, processors=processors)
+    return run(_nodes(site), Apply(desired), options=options, processors=processors)
 
 
 def drift_site(
@@ -56,13 +57,13 @@ def rollback_site(site: Site, *, options: PushOptions, processors: Sequence[Proc
 
 def status_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
     """Return each selected node's status in ``report``: applied, pending, lock, relay, journal."""
-    return run(_nodes(site), operations.Status(), options=options, processors=processors)
+    return run(_nodes(site), operations.Ask("status"), options=options, processors=processors)
 
 
 def facts_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
     """Return each selected node's facts in ``report``."""
-    return run(_nodes(site), operations.Facts(), options=options, processors=processors)
+    return run(_nodes(site), operations.Ask("facts"), options=options, processors=processors)
 
 
-def _nodes(site: Site) -> list[operations.Node]:
+def _nodes(site: Site) -> list[Node]:
     return [site.nodes[name] for name in site.selected]

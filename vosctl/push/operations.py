@@ -1,0 +1,181 @@
+"""What can be done to one node: inspect, confirm, roll back, ask for drift, status and facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vosctl.compile.desired import Desired
+from vosctl.errors import VosctlError
+from vosctl.plan.change import Plan
+from vosctl.plan.make import make_plan, only_drift
+from vosctl.plan.observed import Observed, parse
+from vosctl.push import wire
+from vosctl.push.host import Host
+from vosctl.push.iptc_reader import read_own_chains
+from vosctl.push.result import HostResult, Status
+from vosctl.push.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """Makes the plan and stops."""
+
+    desired: Mapping[str, Desired]
+
+    def __call__(self, host: Host) -> HostResult:
+        """Return ``changed`` for a plan with changes; a refused plan is a failure already here."""
+        _session, observed = inspect(host, self.desired[host.name])
+        plan = make(host, self.desired[host.name], observed)
+        host.plan = plan
+        refuse(host, plan)
+        return host.result(Status.CHANGED if plan else Status.OK, report=busy(observed))
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Makes the plan and keeps what moved on the node."""
+
+    desired: Mapping[str, Desired]
+
+    def __call__(self, host: Host) -> HostResult:
+        """Return ``changed`` where something moved."""
+        _session, observed = inspect(host, self.desired[host.name])
+        host.plan = only_drift(make(host, self.desired[host.name], observed))
+        return host.result(Status.CHANGED if host.plan else Status.OK, report=busy(observed))
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Confirms what waits for it."""
+
+    def __call__(self, host: Host) -> HostResult:
+        """Return ``changed`` where something was pending, else ``ok``."""
+        session = host.connect()
+        pending = status(host, session).get("pending")
+        if not pending:
+            return host.result(Status.OK)
+        confirm(host, session, str(pending["id"]))
+        return host.result(Status.CHANGED, report={"id": pending["id"]})
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """Puts the node back: what is pending, else what the last apply changed."""
+
+    def __call__(self, host: Host) -> HostResult:
+        """Return ``rolled_back``, without an error: it is what was asked for."""
+        session = host.connect()
+        host.step("rollback")
+        with host.timed("rollback"):
+            answer = session.ask(request(host, "rollback", id=None), expect="rolled-back", progress=host.step)
+        if answer["op"] == "failed":
+            raise failure(host, answer)
+        return host.result(Status.ROLLED_BACK, report=without_op(answer))
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Asks for ``status`` or ``facts``."""
+
+    what: str
+
+    def __call__(self, host: Host) -> HostResult:
+        """Return the answer in ``report``."""
+        session = host.connect()
+        with host.timed(self.what):
+            answer = session.ask(request(host, self.what), expect=self.what)
+        if answer["op"] == "failed":
+            raise failure(host, answer)
+        report = without_op(answer)
+        if self.what == "facts" and _reads_tables_here(host, report):
+            report["own_chains"] = own_chains()
+        return host.result(Status.OK, report=report)
+
+
+def _reads_tables_here(host: Host, report: Mapping[str, Any]) -> bool:
+    """Whether the node is this machine and keeps its rules where python-iptables can see them."""
+    facts = report.get("facts", report)
+    backend = (facts.get("iptables") or {}).get("backend")
+    return host.node.connection.kind == "local" and host.root is None and backend == "legacy"
+
+
+def own_chains() -> dict[str, Any]:
+    """Return this machine's own chains with counters, or why they cannot be read under ``error``."""
+    try:
+        return read_own_chains()
+    except (OSError, ImportError) as error:
+        return {"error": str(error)}
+
+
+def inspect(host: Host, desired: Desired) -> tuple[Session, Observed]:
+    """Connect and return the agent and what it observed."""
+    session = host.connect()
+    host.step("inspect")
+    with host.timed("inspect"):
+        answer = session.ask(
+            request(
+                host,
+                "inspect",
+                wanted=wire.wanted(desired, revision=host.options.revision),
+                max_content=wire.MAX_CONTENT,
+            ),
+            expect="observed",
+        )
+    if answer["op"] == "failed":
+        raise failure(host, answer)
+    try:
+        return session, parse(answer["observed"], ssh=session.ssh)
+    except (ValueError, KeyError) as error:
+        raise host.failure(f"the agent's observation makes no sense: {error}") from error
+
+
+def make(host: Host, desired: Desired, observed: Observed) -> Plan:
+    """Return the plan."""
+    with host.timed("plan"):
+        return make_plan(desired, observed)
+
+
+def refuse(host: Host, plan: Plan) -> None:
+    """Raise HostError for a plan that must not be applied."""
+    if plan.refusal and not host.options.allow_lockout:
+        raise host.failure(f"refused: {plan.refusal}")
+
+
+def confirm(host: Host, session: Session, identity: str) -> None:
+    """Confirm one apply; raise HostError where the node says no (it went back already, say)."""
+    with host.timed("confirm"):
+        answer = session.ask(request(host, "confirm", id=identity), expect="confirmed")
+    if answer["op"] == "failed":
+        raise failure(host, answer)
+
+
+def status(host: Host, session: Session) -> dict[str, Any]:
+    """Return the node's status."""
+    answer = session.ask(request(host, "status"), expect="status")
+    if answer["op"] == "failed":
+        raise failure(host, answer)
+    return answer
+
+
+def request(host: Host, operation: str, **fields: Any) -> dict[str, Any]:
+    """Return a request frame for this host."""
+    return {"op": operation, "root": host.root, **fields}
+
+
+def failure(host: Host, answer: Mapping[str, Any]) -> VosctlError:
+    """Return the error in a ``failed`` answer."""
+    where = " ".join(str(answer[name]) for name in ("step", "item") if answer.get(name))
+    message = f"{where}: {answer.get('error')}" if where else str(answer.get("error"))
+    return host.failure(message, hint=str(answer.get("hint") or ""))
+
+
+def busy(observed: Observed) -> dict[str, Any]:
+    """Return who is at work on the node or waits there for a confirmation."""
+    return {name: value for name, value in (("lock", observed.lock), ("pending", observed.pending)) if value}
+
+
+def without_op(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an answer's own fields."""
+    return {name: value for name, value in answer.items() if name != "op"}

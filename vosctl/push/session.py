@@ -1,0 +1,112 @@
+"""One run of the node agent: brings it to the node if need be, asks it, and turns its errors into ours."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from vosctl.errors import HostError, LockedError, UnreachableError
+from vosctl.plan.observed import SshPath
+from vosctl.push.agent import bundle
+from vosctl.push.channel import Channel, ChannelError, ChannelTimeoutError
+from vosctl.push.transport import SSH_MARK, Transport
+from vosctl.push.trouble import start_failure
+
+Frame = dict[str, Any]
+Progress = Callable[[str, int, int], None]
+
+# What a login shell's own start-up files may print before the agent speaks.
+NOISE_LIMIT = 65536
+
+
+class LostError(UnreachableError):
+    """The connection or the agent went away in the middle of a request: what it did is not known."""
+
+
+class Session:
+    """The agent on the node, ready for requests. ``ssh`` is the connection as the node sees it."""
+
+    def __init__(self, node: str, transport: Transport, *, become: bool, timeout: float) -> None:
+        self._node = node
+        command = ["python3", "-I", "-S", "-c", bundle.LOADER, bundle.digest()]
+        pipe = transport.open(["sudo", "-n", "--", *command] if become else command)
+        self._channel = Channel(pipe, timeout=timeout)
+        self.ssh: SshPath | None = None
+        try:
+            self._start()
+        except ChannelTimeoutError as error:
+            raise UnreachableError(node, f"the agent did not start: {error}", hint=_SLOW) from error
+        except ChannelError as error:
+            raise start_failure(node, self._channel, become=become) from error
+
+    def _start(self) -> None:
+        if self._wanted_agent():
+            archive = bundle.archive()
+            self._channel.send(struct.pack(">I", len(archive)) + archive)
+        hello = self._channel.receive_frame()
+        if hello["op"] == "error":
+            raise self._refusal(hello)
+        if hello["op"] != "hello":
+            raise ChannelError(f"hello expected, {hello['op']!r} came")
+
+    def _wanted_agent(self) -> bool:
+        """Read up to the loader's word and return whether it needs the agent."""
+        noise = 0
+        while (line := self._channel.receive_line()) not in (b"HAVE", b"NEED"):
+            if line.startswith(SSH_MARK):
+                self.ssh = SshPath.parse(line[len(SSH_MARK) :].decode("ascii", "replace"))
+            noise += len(line) + 1
+            if noise > NOISE_LIMIT:
+                raise ChannelError("the login prints without end")
+        return line == b"NEED"
+
+    def ask(self, request: Mapping[str, Any], *, expect: str, progress: Progress | None = None) -> Frame:
+        """Send a request and return the answer whose ``op`` is ``expect``, or ``failed``.
+
+        Raises LockedError or HostError for the agent's error frames, LostError where the connection
+        or the agent went away, UnreachableError where no answer came in time.
+        """
+        channel = self._channel
+        channel.restart_clock()
+        try:
+            channel.send_frame(request)
+            while True:
+                answer = channel.receive_frame()
+                if answer["op"] == "progress" and progress is not None:
+                    channel.restart_clock()
+                    progress(str(answer.get("step")), _count(answer, "done"), _count(answer, "of"))
+                else:
+                    return self._checked(answer, expect)
+        except ChannelTimeoutError as error:
+            raise LostError(self._node, f"{request['op']}: {error}", hint=_SLOW) from error
+        except ChannelError as error:
+            raise self._lost(str(request["op"]), error) from error
+
+    def _checked(self, answer: Frame, expect: str) -> Frame:
+        if answer["op"] == "error":
+            raise self._refusal(answer)
+        if answer["op"] not in (expect, "failed"):
+            raise ChannelError(f"{expect} expected, {answer['op']!r} came")
+        return answer
+
+    def _refusal(self, frame: Frame) -> HostError:
+        kind = LockedError if frame.get("kind") == "locked" else HostError
+        return kind(self._node, str(frame.get("error")), hint=str(frame.get("hint") or ""))
+
+    def _lost(self, request: str, error: ChannelError) -> LostError:
+        said = self._channel.stderr()
+        tail = f" (it said: {said.splitlines()[-1]})" if said else ""
+        return LostError(self._node, f"the agent went away during {request}: {error}{tail}")
+
+    def close(self) -> None:
+        """Say goodbye; the agent ends by itself."""
+        self._channel.close()
+
+
+_SLOW = "give it longer with --timeout, or look at the node's load"
+
+
+def _count(frame: Frame, name: str) -> int:
+    value = frame.get(name)
+    return value if isinstance(value, int) else 0

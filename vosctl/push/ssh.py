@@ -1,0 +1,176 @@
+"""SSH with paramiko: one connection a node, strict host keys, a time limit on every step."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+
+import paramiko
+
+from vosctl.errors import UnreachableError
+from vosctl.push.known_hosts import KnownHosts
+from vosctl.push.options import PushOptions
+from vosctl.push.ssh_auth import Keys, login
+from vosctl.push.ssh_config import Endpoint, SshConfig
+from vosctl.push.ssh_dial import dial
+from vosctl.push.transport import SSH_MARK
+from vosctl.site.model import Node
+
+KEEPALIVE = 15
+CHUNK = 65536
+_POST_QUANTUM = "mlkem768x25519-sha256"
+
+# Without a handler of its own logging prints paramiko's errors to the terminal; ours say it better.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True, slots=True)
+class SshShared:
+    """What all connections of a run share: parsed files and options."""
+
+    options: PushOptions
+    config: SshConfig
+    known_hosts: KnownHosts
+    keys: Keys
+
+    @classmethod
+    def start(cls, options: PushOptions) -> SshShared:
+        """Return it with nothing parsed yet."""
+        return cls(options, SshConfig(options), KnownHosts(), Keys())
+
+
+class SshTransport:
+    """One logged-in SSH connection, through jump hosts where ssh_config says so."""
+
+    def __init__(self, node: Node, shared: SshShared) -> None:
+        self._node = node.name
+        self._limit = shared.options.connect_timeout
+        self._shared = shared
+        self._hops: list[paramiko.Transport] = []
+        endpoint = shared.config.endpoint(node.connection)
+        try:
+            for spec in endpoint.jumps:
+                self._pass(shared.config.jump(spec, node.connection))
+            self._pass(endpoint)
+        except BaseException:
+            self.close()
+            raise
+
+    def open(self, command: Sequence[str]) -> SshPipe:
+        """Start a command in the login shell, which first tells how the node sees this connection."""
+        line = f'echo "{SSH_MARK.decode()}$SSH_CONNECTION"; exec {shlex.join(command)}'
+        transport = self._hops[-1]
+        # paramiko waits for the answer to exec without a limit of its own.
+        alarm = threading.Timer(self._limit, transport.close)
+        alarm.start()
+        try:
+            channel = transport.open_session(timeout=self._limit)
+            channel.exec_command(line)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise UnreachableError(
+                self._node,
+                f"the command could not be started: {str(error) or 'the server hung up'}",
+                hint=_SLOW,
+            ) from error
+        finally:
+            alarm.cancel()
+        return SshPipe(channel)
+
+    def close(self) -> None:
+        """End all connections at once, the innermost first."""
+        for transport in reversed(self._hops):
+            transport.close()
+
+    def _pass(self, endpoint: Endpoint) -> None:
+        sock = self._tunnel(endpoint) if self._hops else dial(self._node, endpoint, self._limit)
+        transport = paramiko.Transport(sock)
+        self._hops.append(transport)
+        transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = self._limit
+        self._prefer(transport, endpoint)
+        self._handshake(transport, endpoint)
+        self._shared.known_hosts.check(self._node, endpoint, transport.get_remote_server_key())
+        login(self._node, transport, endpoint, self._shared.keys)
+        transport.set_keepalive(KEEPALIVE)
+
+    def _prefer(self, transport: paramiko.Transport, endpoint: Endpoint) -> None:
+        security = transport.get_security_options()
+        if not self._shared.options.post_quantum:
+            security.kex = sorted(security.kex, key=lambda name: name == _POST_QUANTUM)
+        known = self._shared.known_hosts.preferred(endpoint)
+        first = [name for name in security.key_types if name in known]
+        security.key_types = (*first, *(name for name in security.key_types if name not in known))
+
+    def _handshake(self, transport: paramiko.Transport, endpoint: Endpoint) -> None:
+        start = monotonic()
+        try:
+            transport.start_client(timeout=self._limit)
+            transport.get_remote_server_key()
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            late = monotonic() - start >= self._limit * 0.9
+            why = f"none within {self._limit:g} s" if late else str(error) or "the server hung up"
+            raise UnreachableError(
+                self._node,
+                f"no SSH handshake with {endpoint.address} port {endpoint.port}: {why}",
+                hint="is it an SSH server, and is it overloaded (MaxStartups)? --connect-timeout waits longer",
+            ) from error
+
+    def _tunnel(self, endpoint: Endpoint) -> paramiko.Channel:
+        where = (endpoint.address, endpoint.port)
+        try:
+            return self._hops[-1].open_channel("direct-tcpip", where, ("127.0.0.1", 0), timeout=self._limit)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise UnreachableError(
+                self._node,
+                f"the jump host does not get through to {where[0]} port {where[1]}: {error}",
+                hint="try it from there: ssh -J JUMP HOST; sshd there needs AllowTcpForwarding",
+            ) from error
+
+
+class SshPipe:
+    """The three streams of a command over SSH."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+
+    def read(self, timeout: float) -> bytes | None:
+        """Return bytes of standard output, b"" at its end, None when there were none in time."""
+        self._channel.settimeout(timeout)
+        try:
+            return self._channel.recv(CHUNK)
+        except TimeoutError:
+            return None
+
+    def write(self, data: bytes, timeout: float) -> int:
+        """Send what the window takes in time."""
+        self._channel.settimeout(timeout)
+        try:
+            sent = self._channel.send(data)
+        except TimeoutError:
+            return 0
+        if sent == 0:
+            raise BrokenPipeError
+        return sent
+
+    def read_stderr(self) -> bytes:
+        """Return what has come on standard error."""
+        return self._channel.recv_stderr(CHUNK) if self._channel.recv_stderr_ready() else b""
+
+    def exit_status(self, timeout: float) -> int | None:
+        """Return the exit status, None where the connection broke before it came."""
+        self._channel.status_event.wait(timeout)
+        status = self._channel.exit_status
+        return status if status >= 0 else None
+
+    def close(self) -> None:
+        """End the command's input and let go of it."""
+        with suppress(OSError, EOFError, paramiko.SSHException):
+            self._channel.shutdown_write()
+            self._channel.close()
+
+
+_SLOW = "is the login shell one that runs commands? --connect-timeout waits longer"

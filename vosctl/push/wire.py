@@ -1,0 +1,92 @@
+"""The wanted state as the agent takes it: digests to compare, then only the items that differ."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from vosctl.compile.desired import Desired
+from vosctl.plan.observed import Observed
+
+MAX_CONTENT = 262144
+
+
+def wanted(desired: Desired, *, revision: str | None) -> dict[str, Any]:
+    """Return names, digests and attributes of all that the node should be; no contents."""
+    release = desired.release
+    return {
+        "node": desired.node,
+        "revision": revision,
+        "packages": list(desired.packages),
+        "release": {"version": release.version, "digest": release.digest} if release else None,
+        "files": [
+            {
+                "path": file.path,
+                "digest": file.digest,
+                "mode": file.mode,
+                "owner": file.owner,
+                "group": file.group,
+                "secret": file.secret,
+                "reload": file.reload,
+            }
+            for file in desired.files
+        ],
+        "sets": [
+            {
+                "name": ipset.name,
+                "type": ipset.type,
+                "family": ipset.family,
+                "maxelem": ipset.maxelem,
+                "digest": ipset.digest,
+            }
+            for ipset in desired.sets
+        ],
+        "rulesets": [
+            {
+                "family": rules.family,
+                "digest": rules.digest,
+                "hooks": [[hook.table, hook.parent, hook.chain] for hook in rules.hooks],
+            }
+            for rules in desired.rulesets
+        ],
+        "sysctls": [
+            {"key": sysctl.key, "value": sysctl.value, "host_wide": sysctl.host_wide}
+            for sysctl in desired.sysctls
+        ],
+        "services": [
+            {
+                "name": service.name,
+                "state": service.state,
+                "enabled": service.enabled,
+                "supervise": list(service.supervise),
+                "pidfile": service.pidfile,
+            }
+            for service in desired.services
+        ],
+    }
+
+
+def items(desired: Desired, observed: Observed) -> dict[str, Any]:
+    """Return the contents that the node lacks: release, files, sets and rulesets."""
+    found: dict[str, Any] = {"files": {}, "sets": {}, "rulesets": {}}
+    release = desired.release
+    if release and (observed.release is None or observed.release[1] != release.digest):
+        found["release"] = {"archive": base64.b64encode(release.archive).decode()}
+    for file in desired.files:
+        file_state = observed.files.get(file.path)
+        if file_state is None or not file_state.exists or file_state.digest != file.digest:
+            found["files"][file.path] = base64.b64encode(file.content).decode()
+    if observed.ability("firewall").ok:
+        _firewall(desired, observed, found)
+    return found
+
+
+def _firewall(desired: Desired, observed: Observed, found: dict[str, Any]) -> None:
+    for ipset in desired.sets:
+        set_state = observed.sets.get(ipset.name)
+        if set_state is None or set_state.digest != ipset.digest:
+            found["sets"][ipset.name] = list(ipset.members)
+    for rules in desired.rulesets:
+        state = observed.rulesets.get(rules.family)
+        if state is None or state.loaded != rules.digest or not state.intact:
+            found["rulesets"][str(rules.family)] = rules.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from vosctl.site.tree import Mark, Value
 from vosctl.site.varfiles import read_var_files
 
 _YAML = (".yml", ".yaml", ".json")
+_PEEK = 65536
+_INI_SECTION = re.compile(rb"^\[[A-Za-z_][\w-]*(?::(?:vars|children))?\]\s*$", re.MULTILINE)
 _IGNORED = (".bak", ".cfg", ".ini", ".md", ".orig", ".pyc", ".pyo", ".retry", ".rst", ".txt", "~")
 
 
@@ -118,11 +121,32 @@ def _read(path: Path, graph: Graph, problems: Problems) -> Value | None:
     if _is_program(path):
         read_program(path, graph, problems)
         return None
-    display = shown(path)
-    tree = load_file(path, display, problems)
+    if _is_foreign(path, problems):
+        return None
+    tree = load_file(path, shown(path), problems)
     if tree is not None:
         read_hosts(tree, graph, problems)
     return tree
+
+
+def _is_foreign(path: Path, problems: Problems) -> bool:
+    """Return whether a file is a program that cannot be run or an INI inventory, which is then a problem."""
+    if path.suffix in _YAML:
+        return False
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(_PEEK)
+    except OSError:
+        return False  # the loader says what is wrong
+    mark = Mark(shown(path), 1, 1)
+    if beginning.startswith(b"#!"):
+        problems.error("inventory-program", "a program that nobody may execute", mark, hint=f"chmod +x {mark.file}")
+        return True
+    if _INI_SECTION.search(beginning):
+        problems.error("inventory-ini", "an INI inventory; vosctl reads YAML and programs", mark,
+                       hint=f"convert it: ansible-inventory -i {mark.file} --list --yaml > hosts.yml")  # fmt: skip
+        return True
+    return False
 
 
 def _inventory(graph: Graph, documents: tuple[Value, ...]) -> Inventory:

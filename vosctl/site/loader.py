@@ -19,8 +19,8 @@ _BOM = "\ufeff"
 
 def shown(path: Path) -> str:
     """Return how a path is shown in marks: relative to the current directory when below it."""
-    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - links stay as the operator wrote them
     try:
+        absolute = Path(os.path.abspath(path))  # noqa: PTH100 - links stay as the operator wrote them
         return str(absolute.relative_to(Path.cwd()))
     except (ValueError, OSError):
         return str(path)

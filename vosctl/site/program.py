@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vosctl.site.compose import MAX_DEPTH
 from vosctl.site.graph import ALL, Graph
 from vosctl.site.hosts import add_hosts, check_group_name
-from vosctl.site.loader import MAX_BYTES, decode, shown
+from vosctl.site.loader import MAX_BYTES, shown
 from vosctl.site.problems import Problems
 from vosctl.site.process import run_bounded
 from vosctl.site.source import variables
@@ -26,9 +27,14 @@ def read_program(path: Path, graph: Graph, problems: Problems) -> None:
     that fails, runs longer than a minute or prints something else is a problem.
     """
     mark = Mark(shown(path), 1, 1)
-    answer = _ask(path, ["--list"], mark, problems)
-    if answer is None:
-        return
+    try:
+        _read(path, graph, problems, mark)
+    except _ProgramError as error:
+        problems.error("inventory-program", error.message, mark, hint=error.hint)
+
+
+def _read(path: Path, graph: Graph, problems: Problems, mark: Mark) -> None:
+    answer = _ask(path, "--list")
     reader = _Reader(graph, problems, mark)
     for name, body in answer.items():
         if name != _META:
@@ -38,10 +44,7 @@ def read_program(path: Path, graph: Graph, problems: Problems) -> None:
         reader.host_vars(meta["hostvars"])
         return
     for host in reader.found:
-        told = _ask(path, ["--host", host], mark, problems)
-        if told is None:
-            return
-        reader.host_vars({host: told})
+        reader.host_vars({host: _ask(path, "--host", host)})
 
 
 class _Reader:
@@ -105,14 +108,9 @@ class _ProgramError(Exception):
         self.hint = hint
 
 
-def _ask(path: Path, arguments: list[str], mark: Mark, problems: Problems) -> dict[str, Any] | None:
-    try:
-        output = _run([str(path.absolute()), *arguments], arguments[0])
-        text = decode(output, mark.file, problems)
-        return None if text is None else _parse(text, " ".join(arguments))
-    except _ProgramError as error:
-        problems.error("inventory-program", error.message, mark, hint=error.hint)
-    return None
+def _ask(path: Path, *arguments: str) -> dict[str, Any]:
+    words = " ".join(arguments)
+    return _parse(_run([str(path.absolute()), *arguments], words), words)
 
 
 def _run(command: list[str], what: str) -> bytes:
@@ -129,10 +127,12 @@ def _run(command: list[str], what: str) -> bytes:
     return output
 
 
-def _parse(text: str, arguments: str) -> dict[str, Any]:
+def _parse(output: bytes, arguments: str) -> dict[str, Any]:
     hint = f"see what the program prints with {arguments}"
+    if len(output) > MAX_BYTES:
+        raise _ProgramError(f"prints more than {MAX_BYTES // 2**20} MiB", hint)
     try:
-        answer = json.loads(text, parse_float=_Float, parse_int=_integer, parse_constant=_Float)
+        answer = json.loads(output.decode(), parse_float=_Float, parse_int=_integer, parse_constant=_Float)
     except (ValueError, RecursionError) as error:
         raise _ProgramError(f"prints something that is no JSON: {error}", hint) from None
     if not isinstance(answer, dict):
@@ -150,11 +150,14 @@ def _integer(text: str) -> int | _Float:
     return int(text) if len(text) <= 18 else _Float(text)
 
 
-def _tree(value: Any, mark: Mark) -> Value:
+def _tree(value: Any, mark: Mark, depth: int = 0) -> Value:
+    if depth > MAX_DEPTH:
+        raise _ProgramError(f"prints JSON nested more than {MAX_DEPTH} levels deep", "flatten the structure")
     if isinstance(value, dict):
-        return Mapping({key: _tree(item, mark) for key, item in value.items()}, dict.fromkeys(value, mark), mark)
+        items = {key: _tree(item, mark, depth + 1) for key, item in value.items()}
+        return Mapping(items, dict.fromkeys(value, mark), mark)
     if isinstance(value, list):
-        return Sequence(tuple(_tree(item, mark) for item in value), mark)
+        return Sequence(tuple(_tree(item, mark, depth + 1) for item in value), mark)
     if isinstance(value, _Float):
         return Scalar(str(value), str(value), False, mark, number=True)
     if isinstance(value, str):

@@ -32,6 +32,11 @@ class Source:
     inline: bool = False
 
 
+def canonical(name: str) -> str:
+    """Return the name under which a variable is kept: ``host`` for ``ansible_host``."""
+    return _ALIASES.get(name, name)
+
+
 def variables(layer: str, value: Value | None, problems: Problems, *, inline: bool = False) -> Source | None:
     """Return ``value`` as a source with connection variables under their own names, or None where it has none.
 
@@ -64,7 +69,7 @@ def _without_aliases(tree: Mapping, problems: Problems) -> Mapping:
     items: dict[str, Value] = {}
     marks: dict[str, Mark] = {}
     for key, item in tree.items.items():
-        name = _ALIASES.get(key, key)
+        name = canonical(key)
         if name in items:
             problems.error("duplicate-alias", f"{key} and another spelling of {name} stand side by side",
                            tree.key_marks[key], path=key, hint=f"keep one of them; first at {marks[name]}")  # fmt: skip

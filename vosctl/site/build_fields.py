@@ -75,6 +75,13 @@ class Fields:
             if isinstance(item, Scalar) and item.value is not None:
                 yield f"{path}[{index}]", item
 
+    def listed_mappings(self, key: str) -> Iterator[Fields]:
+        """Yield each mapping of the list under ``key``."""
+        value = self.tree.items.get(key)
+        for index, item in enumerate(value.items if isinstance(value, Sequence) else ()):
+            if isinstance(item, Mapping):
+                yield Fields(item, f"{self.at(key)}[{index}]", self.problems)
+
     def texts(self, key: str) -> tuple[str, ...]:
         """Return the texts of the list under ``key``."""
         return tuple(item.value for _, item in self.scalars(key) if isinstance(item.value, str))

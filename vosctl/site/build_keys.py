@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from vosctl.secret import Secret
 from vosctl.site.build_fields import Fields
 from vosctl.site.model import Key
-from vosctl.site.suggest import listed
 from vosctl.site.tree import Mark
 
 _FEW = 6
@@ -50,17 +50,15 @@ def _check_characters(fields: Fields, value: str) -> None:
         message = f"the key {' and '.join(ends)} with a blank"
         hint = "a blank at an end is invisible and often lost on the other side: no audio"
         fields.error("key-blank", message, key="value", hint=hint)
-    core = len(value) - len(value.lstrip())
-    strange = [
-        str(core + place)
-        for place, char in enumerate(value.strip(), 1)
-        if not (char.isascii() and char.isalnum())
-    ]
+    first = len(value) - len(value.lstrip())
+    inner = enumerate(value.strip(), first + 1)
+    strange = [str(place) for place, char in inner if not (char.isascii() and char.isalnum())]
     if strange:
+        one = len(strange) == 1
+        places = ", ".join(strange[:5]) + (" and on" if len(strange) > 5 else "")
         message = (
-            f"{len(strange)} of the key's {len(value)} characters"
-            f" {'is' if len(strange) == 1 else 'are'} neither an ASCII letter nor a digit"
-            f" (position {listed(strange, most=4) if len(strange) < 2 else ', '.join(strange[:5])})"
+            f"{len(strange)} of the key's {len(value)} characters {'is' if one else 'are'} neither an ASCII letter"
+            f" nor a digit (at position{'' if one else 's'} {places})"
         )
         hint = "other characters are encoded or escaped differently by the two ends: no audio"
         fields.error("key-characters", message, key="value", hint=hint)
@@ -83,7 +81,7 @@ def _has_run(value: str) -> bool:
     """Whether _RUN characters follow each other upwards or downwards, as in 456789."""
     for step in (1, -1):
         length = 1
-        for before, after in zip(value, value[1:], strict=False):
+        for before, after in pairwise(value):
             length = length + 1 if ord(after) - ord(before) == step else 1
             if length >= _RUN:
                 return True

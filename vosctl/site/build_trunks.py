@@ -10,10 +10,10 @@ from vosctl.site.suggest import did_you_mean, listed
 from vosctl.site.tree import Mark
 
 
-def build_trunk(name: str, fields: Fields, mark: Mark, keys: Mapping[str, Key]) -> Trunk | None:
+def build_trunk(name: str, fields: Fields, mark: Mark, keys: Mapping[str, Key | None]) -> Trunk | None:
     """Return the trunk; None (and a problem) where it does not join two nodes.
 
-    ``keys`` are the keys that its two ends know. ``accept`` of the result begins with the current key.
+    ``keys`` are the keys that its two ends know, None for one that is wrong itself. ``accept`` of the result begins with the current key.
     """
     ends = fields.texts("ends")
     if len(ends) != 2:
@@ -24,7 +24,7 @@ def build_trunk(name: str, fields: Fields, mark: Mark, keys: Mapping[str, Key]) 
         return None
     text = fields.text("encryption")
     encryption = next((mode for mode in Encryption if mode.value == text), Encryption.NONE)
-    key = _named_key(fields, "key", fields.mark("key"), fields.at("key"), fields.text("key"), keys)
+    key = _current(fields, keys)
     if encryption is not Encryption.NONE and "key" not in fields and encryption is not Encryption.SRTP:
         message = f"trunk '{name}' is encrypted with {encryption.value} but has no key"
         hint = f"key: one of {listed(keys)}" if keys else "define a key in keys and name it: key: NAME"
@@ -41,21 +41,26 @@ def build_trunk(name: str, fields: Fields, mark: Mark, keys: Mapping[str, Key]) 
     )
 
 
-def _accepted(fields: Fields, current: Key | None, keys: Mapping[str, Key]) -> tuple[Key, ...]:
+def _current(fields: Fields, keys: Mapping[str, Key | None]) -> Key | None:
+    name = fields.text("key")
+    if name is None:
+        return None
+    _check_known(fields, fields.at("key"), fields.mark("key"), name, keys)
+    return keys.get(name)
+
+
+def _accepted(fields: Fields, current: Key | None, keys: Mapping[str, Key | None]) -> tuple[Key, ...]:
     accepted = [current] if current is not None else []
     for path, item in fields.scalars("accept"):
-        key = _named_key(fields, "accept", item.mark, path, item.text, keys)
+        _check_known(fields, path, item.mark, item.text, keys)
+        key = keys.get(item.text)
         if key is not None and key not in accepted:
             accepted.append(key)
     return tuple(accepted)
 
 
-def _named_key(
-    fields: Fields, field: str, mark: Mark, path: str, name: str | None, keys: Mapping[str, Key]
-) -> Key | None:
-    if name is None or name in keys:
-        return keys.get(name) if name is not None else None
-    message = f"{field} names '{name}', which is not in keys{did_you_mean(name, keys)}"
-    hint = f"known keys: {listed(keys)}" if keys else "define it: keys: {NAME: {value: …}}"
-    fields.problems.error("unknown-key-name", message, mark, path=path, hint=hint)
-    return None
+def _check_known(fields: Fields, path: str, mark: Mark, name: str, keys: Mapping[str, Key | None]) -> None:
+    if name not in keys:
+        message = f"no key is named '{name}'{did_you_mean(name, keys)}"
+        hint = f"known keys: {listed(keys)}" if keys else f"define it: keys: {{{name}: {{value: …}}}}"
+        fields.problems.error("unknown-key-name", message, mark, path=path, hint=hint)

@@ -6,22 +6,24 @@ import errno
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from vosctl.relay.media.errors import RequestError
 from vosctl.relay.media.keys import Keys
-from vosctl.relay.media.leg import Leg, parse_leg
+from vosctl.relay.media.leg import Crypt, Leg, parse_leg
 from vosctl.relay.media.plane import (
     CHANGE_REST,
     CHANGE_RX,
     CHANGE_TX,
     LEARN,
+    LONG_COUNTERS,
     Addr,
     Counters,
     Event,
     LegConf,
     Plane,
     Stream,
+    Transform,
     View,
     addresses,
 )
@@ -35,6 +37,7 @@ Json = Dict[str, Any]
 class Running:
     """A stream that the data plane relays."""
 
+    id: int
     call: str
     number: int
     stream: Stream
@@ -164,7 +167,7 @@ class Calls:
         confs = [self._conf(leg) for leg in legs]
         taken: List[Tuple[str, int, Tuple[int, int]]] = []
         try:
-            for leg, conf in zip(legs, confs):
+            for leg, conf in zip(legs, confs):  # noqa: B905 (Python 3.9 has no strict=)
                 port, fds = self._ports.take(leg.address, self._plane.open)
                 taken.append((leg.address, port, fds))
                 conf.rtp_fd, conf.rtcp_fd = fds
@@ -175,7 +178,7 @@ class Calls:
                 self._plane.close(fds)
                 self._ports.give(host, port)
             raise self._explained(error, legs) from None
-        running = Running(name, number, stream, legs, (taken[0][1], taken[1][1]))
+        running = Running(self._next_id, name, number, stream, legs, (taken[0][1], taken[1][1]))
         self._by_id[self._next_id] = running
         self._next_id += 1
         return running
@@ -188,8 +191,6 @@ class Calls:
                 f"too many open files: this process may hold {self._file_limit}, each stream needs 4 and takes 6 "
                 "where there is room; raise the limit (LimitNOFILE= in the unit, ulimit -n) or send calls elsewhere"
             )
-        if error.errno == errno.ENOSYS:
-            return RequestError(f"no libcrypto with this cipher on this node ({self._plane.crypto or 'none found'})")
         hosts = " or ".join(sorted({leg.address for leg in legs}))
         return RequestError(f"cannot open a port on {hosts}: {os.strerror(error.errno or 0)}")
 
@@ -203,7 +204,10 @@ class Calls:
             if what:
                 steps.append((side, what, self._conf(wanted[side], what)))
         for side, what, conf in steps:
-            self._plane.change(running.stream, side, conf, what)
+            try:
+                self._plane.change(running.stream, side, conf, what)
+            except OSError as error:
+                raise self._explained(error, wanted) from None
             running.legs[side] = wanted[side]
 
     def _conf(self, leg: Leg, what: int = CHANGE_RX | CHANGE_TX) -> LegConf:
@@ -220,19 +224,24 @@ class Calls:
         for pt, clock in leg.clock_table().items():
             conf.clocks[pt] = clock
         if what & CHANGE_RX:
-            conf.rx = self._keys.transform(leg.rx.mode, leg.rx.kid, bytes.fromhex(leg.rx.salt))
+            conf.rx = self._transform(leg.rx)
         if what & CHANGE_TX:
-            conf.tx = self._keys.transform(leg.tx.mode, leg.tx.kid, bytes.fromhex(leg.tx.salt))
+            conf.tx = self._transform(leg.tx)
         return conf
+
+    def _transform(self, crypt: Crypt) -> Transform:
+        if crypt.mode not in self._plane.modes:
+            found = self._plane.crypto or "no libcrypto.so.3 or .so.1.1"
+            raise RequestError(f"{crypt.mode}: the libcrypto of this node cannot do it ({found})")
+        return self._keys.transform(crypt.mode, crypt.kid, bytes.fromhex(crypt.salt))
 
     def _end(self, running: Running) -> Json:
         told = self._counted(running)
-        for name, streams in ((running.call, self._calls[running.call].streams),):
-            del streams[running.number]
-            if not streams:
-                del self._calls[name]
-        number = next(key for key, value in self._by_id.items() if value is running)
-        del self._by_id[number]
+        streams = self._calls[running.call].streams
+        del streams[running.number]
+        if not streams:
+            del self._calls[running.call]
+        del self._by_id[running.id]
         self._plane.remove(running.stream)
         for side in (0, 1):
             self._ports.give(running.legs[side].address, running.ports[side])
@@ -267,15 +276,8 @@ def _idle(view: View) -> Optional[int]:
 def counters(counted: Counters, view: View) -> Json:
     """Return a leg's counters in the words of the protocol: what arrived on it, and what left by it."""
     learned, rtcp_learned = addresses(view)
-    plain: Mapping[str, int] = {
-        name: getattr(counted, name)
-        for name in (
-            "packets bytes dropped malformed held overrun rtcp_packets rtcp_bytes sent sent_bytes send_errors "
-            "rtcp_sent expected reordered duplicate ssrc sources payload_type"
-        ).split()
-    }
     return {
-        **plain,
+        **{name: getattr(counted, name) for name in (*LONG_COUNTERS, "ssrc", "sources", "payload_type")},
         "lost": counted.expected - counted.packets,
         "jitter_ms": round(counted.jitter_us / 1000, 3),
         "learned": list(learned) if learned else None,

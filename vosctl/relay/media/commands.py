@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import time
+from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Tuple
 
 from vosctl import __version__
@@ -58,13 +59,14 @@ class Commands:
     def _configure(self, request: Mapping[str, Any]) -> Json:
         low, high = _ports(request.get("ports", [16384, 32767]))
         dscp, timeout = request.get("dscp", 46), request.get("timeout", 30)
-        for address in request.get("addresses", []):
+        addresses = request.get("addresses", [])
+        for address in addresses:
             _address(address)
         if not isinstance(dscp, int) or not 0 <= dscp <= 63:
             raise RequestError("configure.dscp: must be 0 to 63")
         if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not 0 <= timeout <= 86400:
             raise RequestError("configure.timeout: must be seconds, 0 (never) to 86400")
-        self._ports.resize(low, high)
+        self._ports.configure(low, high, addresses)
         self.calls.dscp = dscp
         self.calls.set_timeout(round(timeout * 1000))
         return {}
@@ -108,8 +110,9 @@ class Commands:
             "workers": self._workers,
             "ports": self._ports.figures(),
             "keys": self._keys.names(),
-            "files": {"limit": self._file_limit, "open": len(os.listdir("/proc/self/fd"))},
+            "files": {"limit": self._file_limit, "open": sum(1 for _ in Path("/proc/self/fd").iterdir())},
             "libcrypto": self._plane.crypto,
+            "modes": list(self._plane.modes),
             "events_lost": self._plane.events_lost,
         }
 

@@ -12,6 +12,7 @@ from vosctl.relay.media.plane import (
     CHANGE_JUDGE,
     CHANGE_REMOTE,
     CHANGE_REST,
+    CHANGE_RTCP,
     CHANGE_RX,
     CHANGE_TX,
     LEARN,
@@ -90,7 +91,8 @@ class Leg:
 
 
 _TOUCHES = {
-    **dict.fromkeys(("remote", "rtcp_remote", "mux", "learn", "source"), CHANGE_REMOTE),
+    **dict.fromkeys(("remote", "learn", "source"), CHANGE_REMOTE),
+    **dict.fromkeys(("rtcp_remote", "mux"), CHANGE_RTCP),
     "rx": CHANGE_RX,
     "tx": CHANGE_TX,
     "judge": CHANGE_JUDGE,
@@ -99,7 +101,7 @@ _TOUCHES = {
 
 def _ip(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("must be an IP address")
+        raise ValueError("must be an IP address")  # noqa: TRY004 (one kind of error for one kind of mistake)
     name, percent, interface = value.partition("%")
     return str(ipaddress.ip_address(name)) + percent + interface
 
@@ -126,7 +128,7 @@ def _integer(value: Any, low: int, high: int) -> bool:
 
 def _bool(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("must be true or false")  # noqa: TRY004 (one kind of error for one kind of mistake)
+        raise ValueError("must be true or false")  # noqa: TRY004
     return value
 
 

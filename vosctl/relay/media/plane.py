@@ -6,6 +6,7 @@ import ctypes as c
 import errno
 import ipaddress
 import os
+import socket
 import struct
 from pathlib import Path
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -16,7 +17,11 @@ ABI = 1
 MODES = {"none": 0, "xor": 1, "rc4": 2, "aes128": 3}
 LEARN = {"sdp": 0, "nat": 1, "any": 2}
 EVENTS = {1: "first-packet", 2: "source-change", 3: "timeout", 4: "key-mismatch"}
-CHANGE_REMOTE, CHANGE_RX, CHANGE_TX, CHANGE_REST, CHANGE_JUDGE = 1, 2, 4, 8, 16
+CHANGE_REMOTE, CHANGE_RX, CHANGE_TX, CHANGE_REST, CHANGE_JUDGE, CHANGE_RTCP = 1, 2, 4, 8, 16, 32
+LONG_COUNTERS = (
+    *("packets", "bytes", "dropped", "malformed", "held", "overrun", "rtcp_packets", "rtcp_bytes", "sent"),
+    *("sent_bytes", "send_errors", "rtcp_sent", "expected", "reordered", "duplicate"),
+)
 
 Endpoint = Tuple[str, int]
 
@@ -39,7 +44,7 @@ class Addr(c.Structure):
         addr = cls(family=ip.version, port=port)
         addr.ip[: len(ip.packed)] = ip.packed
         if interface:
-            addr.scope = int(interface) if interface.isdigit() else socket_index(interface)
+            addr.scope = int(interface) if interface.isdigit() else _interface_index(interface)
         return addr
 
     def endpoint(self) -> Optional[Endpoint]:
@@ -51,10 +56,7 @@ class Addr(c.Structure):
         return str(ip), int(self.port)
 
 
-def socket_index(interface: str) -> int:
-    """Return the kernel's number of a network interface; raise RelayError for an unknown one."""
-    import socket  # noqa: PLC0415 (only link-local addresses need it)
-
+def _interface_index(interface: str) -> int:
     try:
         return socket.if_nametoindex(interface)
     except OSError:
@@ -85,13 +87,7 @@ class Counters(c.Structure):
     """``struct vos_counters``."""
 
     _fields_ = [
-        *(
-            (name, c.c_uint64)
-            for name in (
-                "packets bytes dropped malformed held overrun rtcp_packets rtcp_bytes sent sent_bytes "
-                "send_errors rtcp_sent expected reordered duplicate"
-            ).split()
-        ),
+        *((name, c.c_uint64) for name in LONG_COUNTERS),
         ("jitter_us", c.c_uint32),
         ("ssrc", c.c_uint32),
         ("sources", c.c_uint32),
@@ -193,7 +189,7 @@ def _library(path: Path) -> Any:
     library.vos_abi.restype = c.c_uint32
     if library.vos_abi() != ABI:
         raise OSError(errno.ENOEXEC, f"it has interface {library.vos_abi()}, this relay needs {ABI}", str(path))
-    library.vos_sizes.restype = c.c_uint32
+    library.vos_sizes.restype = library.vos_modes.restype = c.c_uint32
     for which, size in enumerate(map(c.sizeof, (Entry, LegConf, View))):
         if library.vos_sizes(which) != size:
             raise OSError(errno.ENOEXEC, "its structures differ from this relay's", str(path))
@@ -235,6 +231,12 @@ class Plane:
     def crypto(self) -> str:
         """The version of libcrypto in use, or "" where there is none."""
         return str(self._c.vos_crypto().decode())
+
+    @property
+    def modes(self) -> Tuple[str, ...]:
+        """The modes that work with the libcrypto of this machine."""
+        works = int(self._c.vos_modes())
+        return tuple(mode for mode, bit in MODES.items() if works >> bit & 1)
 
     @property
     def events_lost(self) -> int:

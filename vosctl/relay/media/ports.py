@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from typing import Callable, Deque, Dict, Tuple
+from typing import Callable, Deque, Dict, Iterable, Set, Tuple
 
 from vosctl.relay.media.errors import RequestError
 
@@ -17,15 +17,16 @@ class Ports:
     def __init__(self, low: int = 16384, high: int = 32767) -> None:
         self._range = (low, high)
         self._free: Dict[str, Deque[int]] = {}
-        self._used: Dict[str, set[int]] = {}
+        self._used: Dict[str, Set[int]] = {}
 
-    def resize(self, low: int, high: int) -> None:
-        """Serve from another range from now on; ports in use stay in use."""
-        if (low, high) == self._range:
-            return
+    def configure(self, low: int, high: int, hosts: Iterable[str]) -> None:
+        """Serve from another range from now on, on these addresses too; ports in use stay in use."""
+        same = (low, high) == self._range
         self._range = (low, high)
-        for host in self._free:
-            self._free[host] = self._fresh(host)
+        for host in {*self._used, *hosts}:
+            self._used.setdefault(host, set())
+            if not same or host not in self._free:
+                self._free[host] = self._fresh(host)
 
     def take(self, host: str, bind: Callable[[str, int], Descriptors]) -> Tuple[int, Descriptors]:
         """Return a port and what ``bind`` made of it.
@@ -33,9 +34,9 @@ class Ports:
         A port that somebody else holds goes to the end of the queue. Raises RequestError: ``Ran out of
         ports`` when none is left, or what the system said of anything but a port in use.
         """
-        used = self._used.setdefault(host, set())
-        free = self._free.setdefault(host, deque()) or self._fresh(host)
-        self._free[host] = free
+        if host not in self._free:
+            self.configure(*self._range, (host,))
+        used, free = self._used[host], self._free[host]
         for _ in range(len(free)):
             port = free.popleft()
             try:

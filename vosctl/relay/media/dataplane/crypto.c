@@ -75,6 +75,16 @@ const char *vos_crypto(void)
     return crypto.library ? crypto.version(0) : "";
 }
 
+uint32_t vos_modes(void)
+{
+    uint32_t modes = 1u << VOS_NONE | 1u << VOS_XOR;
+    if (crypto.library)
+        modes |= 1u << VOS_AES128;
+    if (vos_rc4_known())
+        modes |= 1u << VOS_RC4;
+    return modes;
+}
+
 struct vos_aes *vos_aes_new(const uint8_t key[16])
 {
     if (!crypto.library)

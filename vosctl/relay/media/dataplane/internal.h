@@ -12,7 +12,7 @@
 #define VOS_PACKET_MAX 65536
 #define VOS_CANDIDATES 4
 #define VOS_PROBATION 5
-#define VOS_PREVIOUS 50
+#define VOS_PREVIOUS_US 32000000u /* as long as a SIP transaction may take: 64 × T1 (RFC 3261 §17.1.1.2) */
 
 struct vos_rtp {
     uint8_t payload_type;
@@ -46,7 +46,7 @@ struct vos_learner {
     uint8_t rule;
     struct vos_addr from, signalled, rtcp_signalled;
     struct vos_addr previous; /* where the source was before a change, while the new one is not heard */
-    uint32_t previous_left;
+    uint64_t previous_until_us; /* 0: not heard any more */
     uint64_t clock;
     struct vos_candidate candidate[VOS_CANDIDATES];
 };
@@ -155,7 +155,9 @@ void vos_stats_update(struct vos_leg *leg, const struct vos_rtp *rtp, size_t len
 
 /* learn.c */
 void vos_learn_set(struct vos_leg *leg, const struct vos_leg_conf *conf);
-bool vos_learn_rtp(struct vos_leg *leg, const struct vos_addr *from, const struct vos_rtp *rtp, bool *locked);
+void vos_learn_set_rtcp(struct vos_leg *leg, const struct vos_leg_conf *conf);
+bool vos_learn_rtp(struct vos_leg *leg, const struct vos_addr *from, const struct vos_rtp *rtp, uint64_t now_us,
+                   bool *locked);
 bool vos_learn_rtcp(struct vos_leg *leg, const struct vos_addr *from);
 
 /* judge.c */

@@ -10,7 +10,7 @@
 static void lock(struct vos_leg *leg, const struct vos_addr *from)
 {
     leg->entry.match.remote = *from;
-    leg->learner.previous_left = 0;
+    leg->learner.previous_until_us = 0;
 }
 
 void vos_learn_set(struct vos_leg *leg, const struct vos_leg_conf *conf)
@@ -22,21 +22,27 @@ void vos_learn_set(struct vos_leg *leg, const struct vos_leg_conf *conf)
     learner->rule = conf->learn;
     learner->from = conf->from;
     learner->signalled = conf->remote;
+    memset(learner->candidate, 0, sizeof learner->candidate);
+    memset(locked, 0, sizeof *locked);
+    learner->previous_until_us = 0;
+    if (learner->rule == VOS_LEARN_SDP)
+        *locked = learner->signalled;
+    else if (learner->rule == VOS_LEARN_ANY || vos_addr_same_host(&learner->previous, &learner->from))
+        learner->previous_until_us = leg->heard ? vos_now_us() + VOS_PREVIOUS_US : 0;
+}
+
+void vos_learn_set_rtcp(struct vos_leg *leg, const struct vos_leg_conf *conf)
+{
+    struct vos_learner *learner = &leg->learner;
+    leg->mux = conf->mux;
     learner->rtcp_signalled = conf->rtcp_remote;
     if (!conf->rtcp_remote.family && conf->remote.family) {
         learner->rtcp_signalled = conf->remote;
         learner->rtcp_signalled.port = (uint16_t)(conf->remote.port + (conf->mux ? 0 : 1));
     }
-    memset(learner->candidate, 0, sizeof learner->candidate);
-    memset(locked, 0, sizeof *locked);
     memset(&leg->rtcp_remote, 0, sizeof leg->rtcp_remote);
-    learner->previous_left = 0;
-    if (learner->rule == VOS_LEARN_SDP) {
-        *locked = learner->signalled;
+    if (learner->rule == VOS_LEARN_SDP)
         leg->rtcp_remote = learner->rtcp_signalled;
-    } else if (learner->rule == VOS_LEARN_ANY || vos_addr_same_host(&learner->previous, &learner->from)) {
-        learner->previous_left = leg->heard ? VOS_PREVIOUS : 0;
-    }
 }
 
 /* Several sources are on probation at once, so that a flood of strangers cannot keep the real one out. */
@@ -62,20 +68,20 @@ static bool probation(struct vos_learner *learner, const struct vos_addr *from, 
 }
 
 /* After a change, what the old source still sends is genuine, but it must not take the new one's place. */
-static bool previous(struct vos_leg *leg, const struct vos_addr *from, bool *locked)
+static bool previous(struct vos_leg *leg, const struct vos_addr *from, uint64_t now_us, bool *locked)
 {
-    struct vos_learner *learner = &leg->learner;
-    if (!learner->previous_left || !vos_addr_same(from, &learner->previous))
+    const struct vos_learner *learner = &leg->learner;
+    if (!learner->previous_until_us || !vos_addr_same(from, &learner->previous))
         return false;
-    if (--learner->previous_left == 0) {
+    *locked = now_us > learner->previous_until_us;
+    if (*locked)
         lock(leg, from);
-        *locked = true;
-    }
     return true;
 }
 
 /* For a source that is not the locked one: whether to take the packet, and whether that locks it. */
-bool vos_learn_rtp(struct vos_leg *leg, const struct vos_addr *from, const struct vos_rtp *rtp, bool *locked)
+bool vos_learn_rtp(struct vos_leg *leg, const struct vos_addr *from, const struct vos_rtp *rtp, uint64_t now_us,
+                   bool *locked)
 {
     struct vos_learner *learner = &leg->learner;
     *locked = false;
@@ -85,7 +91,7 @@ bool vos_learn_rtp(struct vos_leg *leg, const struct vos_addr *from, const struc
         return false;
     if (!vos_type_fits(leg->entry.match.payload_types, rtp->payload_type))
         return false;
-    if (previous(leg, from, locked))
+    if (previous(leg, from, now_us, locked))
         return true;
     if (learner->rule == VOS_LEARN_ANY && !vos_addr_same(from, &learner->signalled) &&
         !probation(learner, from, rtp))

@@ -32,18 +32,29 @@ static bool transmit(const struct vos_socket *out, const uint8_t *packet, size_t
     return errno == ECONNREFUSED && put(out, packet, length) >= 0;
 }
 
+/* Multiplexed RTCP has the RTP's source; only a valid packet may make a source known. */
+static bool accept_rtcp(struct vos_socket *in, const struct vos_addr *from, bool valid)
+{
+    struct vos_leg *leg = &in->stream->leg[in->side];
+    if (!in->rtcp)
+        return vos_addr_same(from, &leg->entry.match.remote);
+    if (vos_addr_same(from, &leg->rtcp_remote))
+        return true;
+    if (!valid || !vos_learn_rtcp(leg, from))
+        return false;
+    vos_stream_refresh(in->stream);
+    return true;
+}
+
 static void relay_rtcp(struct vos_worker *worker, struct vos_socket *in, const struct vos_addr *from, size_t length)
 {
     struct vos_leg *leg = &in->stream->leg[in->side], *other = &in->stream->leg[!in->side];
     struct vos_counters *counters = &leg->entry.counters;
-    bool known = leg->rtcp_remote.family;
     bool valid = vos_rtcp_valid(worker->packet, length) == 0;
-    if (in->rtcp ? !(valid || known) || !vos_learn_rtcp(leg, from) : !vos_addr_same(from, &leg->entry.match.remote)) {
+    if (!accept_rtcp(in, from, valid)) {
         counters->dropped++;
         return;
     }
-    if (!known && leg->rtcp_remote.family)
-        vos_stream_refresh(in->stream);
     if (!valid) {
         counters->malformed++;
         return;
@@ -70,7 +81,7 @@ static bool accept_rtp(struct vos_worker *worker, struct vos_socket *in, const s
             return true;
     } else {
         bool locked;
-        if (!vos_learn_rtp(leg, from, rtp, &locked))
+        if (!vos_learn_rtp(leg, from, rtp, worker->now_us, &locked))
             return false;
         if (!locked)
             return true;
@@ -159,11 +170,18 @@ void vos_relay_receive(struct vos_worker *worker, struct vos_socket *in)
 
 void vos_relay_tick(struct vos_worker *worker, struct vos_stream *stream, uint64_t now_ms)
 {
+    uint64_t since = 0;
+    bool whole = true; /* while a far end is not known yet, the telephone still rings */
+    for (uint32_t side = 0; side < 2; side++) {
+        const struct vos_leg *leg = &stream->leg[side];
+        since = leg->since_ms > since ? leg->since_ms : since;
+        whole = whole && (leg->learner.signalled.family || leg->entry.match.remote.family);
+    }
     for (uint32_t side = 0; side < 2; side++) {
         struct vos_leg *leg = &stream->leg[side];
-        uint64_t last = leg->view.last_ms > leg->since_ms ? leg->view.last_ms : leg->since_ms;
+        uint64_t last = leg->view.last_ms > since ? leg->view.last_ms : since;
         uint64_t idle = now_ms > last ? now_ms - last : 0;
-        bool late = leg->timeout_ms && leg->receive && idle >= leg->timeout_ms;
+        bool late = whole && leg->timeout_ms && leg->receive && idle >= leg->timeout_ms;
         if (late && !leg->timed_out)
             event(worker, stream, side, VOS_TIMEOUT, idle);
         leg->timed_out = late;

@@ -35,7 +35,7 @@ static void aim(struct vos_leg *leg)
 {
     const struct vos_learner *learner = &leg->learner;
     const struct vos_addr *rtp = &leg->entry.match.remote, *rtcp = &leg->rtcp_remote;
-    if (!rtp->family && learner->rule == VOS_LEARN_NAT && learner->previous_left)
+    if (!rtp->family && learner->rule == VOS_LEARN_NAT && learner->previous_until_us)
         rtp = &learner->previous;
     else if (!rtp->family)
         rtp = guess(leg, &learner->signalled);
@@ -79,10 +79,11 @@ void vos_stream_refresh(struct vos_stream *stream)
 static void move(struct vos_leg *leg, const struct vos_leg_conf *conf)
 {
     vos_socket_unlock(leg);
-    leg->mux = conf->mux;
     vos_learn_set(leg, conf);
+    vos_learn_set_rtcp(leg, conf);
     vos_socket_lock(leg);
     leg->moved = leg->heard;
+    leg->since_ms = vos_now_us() / 1000;
 }
 
 static void swap_cipher(struct vos_cipher **mine, struct vos_cipher **given)
@@ -99,6 +100,8 @@ void vos_stream_apply(struct vos_stream *stream, struct vos_command *command)
         rest(leg, command->conf);
     if (command->what & VOS_CHANGE_REMOTE)
         move(leg, command->conf);
+    else if (command->what & VOS_CHANGE_RTCP)
+        vos_learn_set_rtcp(leg, command->conf);
     if (command->what & VOS_CHANGE_RX) {
         swap_cipher(&leg->rx, &command->rx);
         leg->entry.decrypt = command->conf->rx;
@@ -132,7 +135,6 @@ static int leg_new(struct vos_stream *stream, uint8_t side, const struct vos_leg
     if (error)
         return error;
     rest(leg, conf);
-    leg->since_ms = vos_now_us() / 1000;
     move(leg, conf);
     return 0;
 }

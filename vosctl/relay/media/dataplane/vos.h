@@ -18,11 +18,12 @@ enum vos_event_kind { VOS_FIRST_PACKET = 1, VOS_SOURCE_CHANGE, VOS_TIMEOUT, VOS_
 
 /* What a change touches; everything else of the leg goes on undisturbed. */
 enum vos_change {
-    VOS_CHANGE_REMOTE = 1, /* remote, rtcp_remote, from, learn, mux: learn the source anew */
+    VOS_CHANGE_REMOTE = 1, /* remote, from, learn: find the far end anew */
     VOS_CHANGE_RX = 2,
     VOS_CHANGE_TX = 4,
     VOS_CHANGE_REST = 8,   /* payload types, clocks, DSCP, send, receive, timeout */
     VOS_CHANGE_JUDGE = 16, /* judge; a changed rx judges anew by itself */
+    VOS_CHANGE_RTCP = 32,  /* rtcp_remote, mux */
 };
 
 struct vos_addr {
@@ -119,6 +120,7 @@ uint32_t vos_sizes(uint32_t which);                  /* sizeof of entry, conf, v
 int vos_start(const struct vos_conf *conf);          /* the descriptor that events are read from */
 void vos_stop(void);                                 /* ends the workers; closes every stream's sockets */
 const char *vos_crypto(void);                        /* version of libcrypto, or "" without one */
+uint32_t vos_modes(void);                            /* bit n: mode n works on this machine */
 int vos_open(struct vos_addr *local, int32_t fds[2]); /* RTP on local->port, RTCP on the next */
 void vos_close(const int32_t fds[2]);                 /* what vos_open gave and no stream took */
 int vos_add(uint64_t id, const struct vos_leg_conf legs[2], struct vos_stream **out);

@@ -1,6 +1,6 @@
 /* Worker threads: each owns its streams, waits for their sockets, and takes commands between packets. */
 #include <errno.h>
-#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -149,7 +149,12 @@ int vos_worker_start(struct vos_worker *worker, int events)
     worker->ticked_ms = vos_now_us() / 1000;
     if (worker->epoll < 0 || worker->wake < 0 || epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->wake, &wanted))
         return -errno;
-    return -pthread_create(&worker->thread, NULL, run, worker);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the host's */
+    int error = pthread_create(&worker->thread, NULL, run, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -error;
 }
 
 int vos_worker_do(struct vos_worker *worker, struct vos_command *command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import select
 import socket
 import struct
 import threading
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from vosctl.demo.sdp import Crypto
+from vosctl.demo.sdp import Crypto, media_address, move_media
 
 _ETHERNET, _UDP_HEADER, _RTP_HEADER = 14, 8, 12
 _UDP = 17
@@ -78,6 +79,10 @@ class Wire:
         """Return a socket that hears everything on the network where it is made; needs root."""
         return socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ALL_PROTOCOLS))
 
+    def redirect(self, text: str) -> str:
+        """Return the SDP as it is: a wire is watched from outside."""
+        return text
+
     def stop(self) -> list[Packet]:
         """Stop listening and return what was seen."""
         self._done.set()
@@ -94,6 +99,50 @@ class Wire:
             packet = parse(frame)
             if packet is not None:
                 self.packets.append(packet)
+
+
+class Tap:
+    """Stands between two relays and passes on what each sends to the other, keeping a copy.
+
+    Each relay is given an address of the tap in place of the other's. ``address`` is the tap's.
+    """
+
+    def __init__(self, address: str, name: str) -> None:
+        self._address = address
+        self._name = name
+        self._ends: list[tuple[socket.socket, tuple[str, int]]] = []
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._forward, name=f"tap-{name}", daemon=True)
+        self.packets: list[Packet] = []
+
+    def redirect(self, text: str) -> str:
+        """Return the SDP with the tap's address; the second one (the answer) starts the forwarding."""
+        end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        end.bind((self._address, 0))
+        self._ends.append((end, media_address(text)))
+        if len(self._ends) == 2:
+            self._thread.start()
+        return move_media(text, end.getsockname())
+
+    def stop(self) -> list[Packet]:
+        """Stop forwarding and return what passed."""
+        self._done.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        for end, _ in self._ends:
+            end.close()
+        return self.packets
+
+    def _forward(self) -> None:
+        (one, one_stands_for), (two, two_stands_for) = self._ends
+        # What arrives where the tap stands for one relay goes to that relay, from where it stands for the other.
+        ways = {one: (two, one_stands_for), two: (one, two_stands_for)}
+        while not self._done.is_set():
+            for end in select.select(tuple(ways), (), (), 0.05)[0]:
+                data, source = end.recvfrom(65535)
+                out, target = ways[end]
+                out.sendto(data, target)
+                self.packets.append(Packet(source, target, data))
 
 
 def parse(frame: bytes) -> Packet | None:

@@ -1,0 +1,42 @@
+# Two commands matter: make demo, make test. Everything sets up what it needs first.
+VENV   ?= .venv
+PYTHON ?=
+ONLY   ?=
+TESTS  ?=
+PY     := $(VENV)/bin/python
+PLANE  := $(wildcard vosctl/relay/media/dataplane/*.[ch] vosctl/relay/media/build.py)
+
+.PHONY: help setup demo test lint format bench docs clean
+
+help: ## Show this.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready ## Make .venv, compile the data plane, install missing Debian packages (as root).
+
+$(VENV)/.ready: pyproject.toml requirements-dev.lock build_hook.py scripts/setup.sh vosctl/__init__.py $(PLANE)
+	@VENV=$(VENV) $(if $(PYTHON),PYTHON=$(PYTHON)) scripts/setup.sh
+
+demo: setup ## Apply the example site to two nodes, call through them, scan them. 40 seconds.
+	@$(VENV)/bin/vosctl demo run
+
+test: lint ## Run every check and every test; TESTS=tests/site runs some.
+	@$(PY) -m pytest $(TESTS)
+
+lint: setup ## ruff, mypy --strict, and the house's own rules.
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check --quiet . || { $(VENV)/bin/ruff format --check .; exit 1; }
+	@$(VENV)/bin/mypy
+	@$(PY) scripts/house.py
+
+format: setup ## Let ruff lay out the code.
+	@$(VENV)/bin/ruff format .
+
+bench: setup ## Measure what the project claims, into bench/results.json; ONLY=name measures one.
+	@$(PY) -m bench $(ONLY)
+
+docs: setup ## Build docs/*.md into build/docs as HTML; every link must lead somewhere.
+	@$(PY) scripts/docs.py build/docs
+
+clean: ## Remove everything that was built, the .venv too.
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis vosctl/relay/media/*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

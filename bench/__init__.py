@@ -1,0 +1,1 @@
+"""Every performance claim of the project, as something anyone can run."""

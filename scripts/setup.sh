@@ -1,0 +1,85 @@
+#!/bin/sh
+# Makes .venv with the package and its locked tools, the C data plane compiled, and the Debian packages that
+# are missing. As root it installs them; without root it prints the line to run and goes on with what is there.
+#
+#   PYTHON=python3.12 VENV=.venv scripts/setup.sh
+set -eu
+
+cd "$(dirname "$0")/.."
+VENV=${VENV:-.venv}
+
+say() { printf '%s\n' "$*" >&2; }
+
+good() { # is $1 a Python that vosctl can use?
+    command -v "$1" >/dev/null 2>&1 && "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
+}
+
+find_python() {
+    for name in ${PYTHON:-python3 python3.13 python3.12 python3.11 python3.10}; do
+        if good "$name"; then
+            command -v "$name"
+            return
+        fi
+        if [ "$name" = python3 ] && command -v python3 >/dev/null 2>&1; then
+            say "setup: $(python3 --version 2>&1) is too old, vosctl needs 3.10 or newer; looking for another one"
+        fi
+    done
+    say "setup: no Python 3.10 or newer on PATH. Install one, or name it: make setup PYTHON=/path/to/python3"
+    exit 1
+}
+
+has() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ]; }
+
+missing_packages() {
+    has gcc || has cc || has clang || printf ' gcc'
+    [ -e /usr/include/stdlib.h ] || printf ' libc6-dev'
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || printf ' python3-venv'
+    has ip || printf ' iproute2'
+    has iptables || printf ' iptables'
+    has ipset || printf ' ipset'
+    has sshd || printf ' openssh-server'
+    has ssh || printf ' openssh-client'
+    has conntrack || printf ' conntrack'
+    has tcpdump || printf ' tcpdump'
+    has ps || printf ' procps'
+    has sudo || printf ' sudo'
+    has nsenter || printf ' util-linux'
+}
+
+install_packages() {
+    packages=$(missing_packages)
+    [ -n "$packages" ] || return 0
+    line="apt-get update && apt-get install -y --no-install-recommends$packages"
+    if ! has apt-get; then
+        say "setup: missing:$packages (these are Debian's names; install what your system calls them)"
+    elif [ "$(id -u)" != 0 ]; then
+        say "setup: some Debian packages are missing; this line installs them:"
+        say "    sudo sh -c '$line'"
+    else
+        say "setup: installing$packages"
+        # No daemon of theirs may start on this machine: policy-rc.d is Debian's way to say so.
+        policy=/usr/sbin/policy-rc.d
+        if [ ! -e $policy ]; then
+            printf '#!/bin/sh\nexit 101\n' >$policy
+            chmod 755 $policy
+            trap 'rm -f $policy' EXIT
+        fi
+        DEBIAN_FRONTEND=noninteractive sh -c "$line" >&2
+        return 0
+    fi
+    case " $packages " in
+        *" gcc "* | *" libc6-dev "* | *" python3-venv "*)
+            say "setup: nothing works without gcc, its headers and python3-venv"
+            exit 1
+            ;;
+    esac
+    say "setup: going on without them; what needs them is skipped, and says so"
+}
+
+python=$(find_python)
+install_packages
+[ -x "$VENV/bin/python" ] || "$python" -m venv "$VENV"
+"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+touch "$VENV/.ready"
+say "setup: $("$VENV/bin/vosctl" --version 2>/dev/null || echo vosctl) in $VENV, $("$VENV/bin/python" --version)"

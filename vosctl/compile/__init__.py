@@ -1,1 +1,1 @@
-"""Site × Node → Desired, purely: the same input gives the same bytes."""
+"""From a checked site to what each node should be: pure, so that the same site gives the same bytes."""

@@ -15,6 +15,7 @@ _ICMP = {4: ("icmp", "icmp", "--icmp-type"), 6: ("ipv6-icmp", "icmp6", "--icmpv6
 _PORT_OPTIONS = {ir.Side.SOURCE: "sport", ir.Side.DESTINATION: "dport", ir.Side.EITHER: "port"}
 _UNPRINTED_BURST = 5  # iptables-save leaves the default burst out
 _LONGEST_COMMENT = 255  # XT_MAX_COMMENT_LEN less the final NUL
+_PRINTABLE = re.compile(r"[ !#-\[\]-~]+")
 _UNSAFE = re.compile(r"[^A-Za-z0-9 ._:,;/+=@()\[\]-]")
 
 
@@ -92,7 +93,7 @@ def _in_set(match: ir.InSet, _rule: ir.Rule, _family: int) -> str:
 def _text(match: ir.Text, _rule: ir.Rule, _family: int) -> str:
     case = " --icase" if match.any_case else ""
     bounds = f"--algo {match.algorithm.value} --from {match.first} --to {match.last}"
-    if re.fullmatch(r"[ !#-\[\]-~]*[!#-\[\]-~]", match.text):
+    if _PRINTABLE.fullmatch(match.text):
         return f'-m string --string "{match.text}" {bounds}{case}'
     return f'-m string --hex-string "|{match.text.encode().hex()}|" {bounds}{case}'
 

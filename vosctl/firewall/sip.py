@@ -13,7 +13,7 @@ from vosctl.firewall import ir, sets
 from vosctl.firewall.meter import NETWORK_BITS, SOURCE_BITS, over_budget, times
 from vosctl.firewall.policy import Policy
 from vosctl.firewall.signatures import is_request_line
-from vosctl.site.model import Budget, Signature
+from vosctl.site.model import Signature
 
 UDP = "VOS-SIP"
 TCP = "VOS-SIP-TCP"

@@ -1,0 +1,82 @@
+"""One node's wanted state, from the site alone: the same site gives the same bytes, whenever and wherever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vosctl.compile import relay, routes, sysctl
+from vosctl.compile.desired import Desired, File, Release, Service
+from vosctl.compile.firewall import packet_filter
+from vosctl.compile.memo import Memo
+from vosctl.compile.text import render
+from vosctl.errors import VosctlError
+from vosctl.site.model import FileSpec, Node, Site
+
+_RELAY = "/opt/vosctl/current/bin/vosctl-relay"
+_UNIT = "/etc/systemd/system/vosctl-relay.service"
+_PIDFILE = "/run/vosctl-relay/supervisor.pid"
+_FILES_PER_CALL = 8  # two legs of RTP and RTCP sockets, twice
+_OTHER_FILES = 4096
+_FEWEST_FILES = 1 << 16
+_MOST_FILES = 1 << 20  # fs.nr_open's default: the kernel allows no more
+
+
+def compile_node(site: Site, node: Node, release: Release | None, *, memo: Memo | None = None) -> Desired:
+    """Return what ``node`` should be.
+
+    ``release`` is the relay's archive for nodes that run it. ``memo`` carries results from node to
+    node of one run. Raises VosctlError where the operator's own file stands in the way of a compiled one.
+    """
+    memo = memo or Memo()
+    found = packet_filter(site, node)
+    files = [
+        *found.files,
+        *relay.files(site, node, memo),
+        *routes.files(site, node, memo),
+        *sysctl.files(node),
+    ]
+    if node.relay.enabled:
+        files.append(_relay_unit(node))
+    return Desired(
+        node=node.name,
+        packages=tuple(sorted({*found.packages, *node.packages})),
+        release=release if node.relay.enabled else None,
+        files=_files(node, files),
+        sets=found.sets,
+        rulesets=found.rulesets,
+        sysctls=sysctl.sysctls(node),
+        services=_services(node),
+    )
+
+
+def _relay_unit(node: Node) -> File:
+    calls = node.media.calls
+    limit = min(max(_FEWEST_FILES, calls * _FILES_PER_CALL + _OTHER_FILES), _MOST_FILES)
+    return File(_UNIT, render("relay/vosctl-relay.service.j2", calls=calls, files=limit))
+
+
+def _files(node: Node, compiled: Iterable[File]) -> tuple[File, ...]:
+    files = {file.path: file for file in compiled}
+    for spec in node.files:
+        if spec.path in files:
+            raise VosctlError(
+                f"{spec.mark}: files.{spec.path}: vosctl writes this file itself",
+                hint="take the entry out, and set what it was for in the firewall, sysctl or relay tree",
+            )
+        files[spec.path] = _own_file(spec)
+    return tuple(file for _, file in sorted(files.items()))
+
+
+def _own_file(spec: FileSpec) -> File:
+    content = spec.content.encode()
+    return File(spec.path, content, spec.mode, spec.owner, spec.group, spec.secret, spec.reload)
+
+
+def _services(node: Node) -> tuple[Service, ...]:
+    services = {spec.name: Service(spec.name, spec.state, spec.enabled) for spec in node.services}
+    if node.relay.enabled:
+        own = services.get(relay.SERVICE, Service(relay.SERVICE))
+        services[relay.SERVICE] = Service(
+            relay.SERVICE, own.state, own.enabled, (_RELAY, "supervise"), _PIDFILE
+        )
+    return tuple(service for _, service in sorted(services.items()))

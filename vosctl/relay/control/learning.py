@@ -53,6 +53,8 @@ def far_end(media: Media, request: Request, peer: Optional[Peer]) -> FarEnd:
 
 def _rule(address: str, request: Request, peer: Optional[Peer]) -> Tuple[str, str]:
     source = request.source or ""
+    if (":" in source) != (":" in address):
+        source = ""
     if source and "sip-source-address" in request.flags:
         return "nat", source
     configured = "sdp" if peer is None or peer.is_trunk else peer.learn

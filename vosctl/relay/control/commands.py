@@ -1,0 +1,302 @@
+"""What each NG command does: offer, answer, delete, query and ping, one at a time for each call-id."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, AsyncIterator, Awaitable, Callable, Dict, List, Optional
+
+from vosctl.relay.control import legs, negotiate, report, sdp
+from vosctl.relay.control.calls import Branch, Calls, Party, branch_from_json
+from vosctl.relay.control.config import Config
+from vosctl.relay.control.media import MediaClient, MediaDownError, MediaError
+from vosctl.relay.control.negotiate import Step
+from vosctl.relay.control.request import LoadLimitError, RefusalError, Request, normal, read
+
+LOG = logging.getLogger(__name__)
+
+Reply = Dict[str, Any]
+UNKNOWN_CALL = "Unknown call-id"
+NOT_FOUND = "Call-ID not found or tags didn't match"
+RING_SECONDS = 300
+HOLD_SECONDS = 3600
+
+
+class _Lock:
+    """A lock that knows how many want it, so that the table of locks does not grow."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.users = 0
+
+
+class Commands:
+    """The state of the relay's signalling: ``config``, ``calls``, and the NG commands that change them."""
+
+    def __init__(self, config: Config, media: MediaClient) -> None:
+        self.config = config
+        self.calls = Calls()
+        self._media = media
+        self._locks: Dict[str, _Lock] = {}
+        self._table: Dict[str, Callable[[Request], Awaitable[Reply]]] = {
+            "offer": self._offer,
+            "answer": self._answer,
+            "delete": self._delete,
+            "query": self._query,
+        }
+
+    async def handle(self, message: Any) -> Reply:
+        """Return the reply to a decoded NG message; whatever is wrong with it becomes an error reply."""
+        if not isinstance(message, dict):
+            return _error("Invalid NG data format")
+        call = _short(message.get("call-id"))
+        try:
+            return await self._run(message)
+        except LoadLimitError as error:
+            LOG.warning("call %s: load limit: %s", call, error)
+            return {"result": "load limit", "message": str(error)}
+        except (RefusalError, MediaError) as error:
+            LOG.warning("call %s: %s refused: %s", call, _short(message.get("command")), error)
+            return _error(str(error))
+
+    async def _run(self, message: Dict[str, Any]) -> Reply:
+        command = normal(str(message.get("command", "")))
+        if command == "ping":
+            return {"result": "pong"}
+        if command not in self._table:
+            raise RefusalError("Unrecognized command")
+        request = read(message)
+        if not request.call_id:
+            raise RefusalError("No call-id in message")
+        async with self._alone(request.call_id):
+            return await self._table[command](request)
+
+    @asynccontextmanager
+    async def _alone(self, call_id: str) -> AsyncIterator[None]:
+        entry = self._locks.setdefault(call_id, _Lock())
+        entry.users += 1
+        try:
+            async with entry.lock:
+                yield
+        finally:
+            entry.users -= 1
+            if not entry.users:
+                del self._locks[call_id]
+
+    async def _offer(self, request: Request) -> Reply:
+        if not request.from_tag:
+            raise RefusalError("No from-tag in message")
+        description = _description(request)
+        found = self.calls.offered(request)
+        if found is None and not self._media.ready.is_set() and "load-limit" in request.words("supports"):
+            raise LoadLimitError("the media process is not running")
+        old, side = found if found is not None else (None, 0)
+        branch = self._begin(request, description) if old is None else _bound(old, request, side)
+        after = negotiate.offer(Step(self.config, request, branch, side), description)
+        after = await self._settle(old, after)
+        if old is None:
+            LOG.info("call %s: began, %s", _short(request.call_id), _parties(after))
+        text = negotiate.describe(request, description, after, 1 - side, answering=False)
+        return {"result": "ok", "sdp": text}
+
+    async def _answer(self, request: Request) -> Reply:
+        for tag, name in ((request.from_tag, "from-tag"), (request.to_tag, "to-tag")):
+            if not tag:
+                raise RefusalError(f"No {name} in message")
+        if not self.calls.of(request.call_id):
+            raise RefusalError(UNKNOWN_CALL)
+        description = _description(request)
+        found = self.calls.answered(request)
+        if found is None:
+            raise RefusalError("No offer with these tags")
+        old, side = found
+        party = old.parties[side].tagged(request.to_tag)
+        name = party.name or self._name(request, "vos-to", request.source)
+        party = replace(party, name=name, source=request.source or party.source)
+        branch = old.with_party(side, party)
+        after = negotiate.answer(Step(self.config, request, branch, side), description)
+        after = await self._settle(old, after)
+        text = negotiate.describe(request, description, after, 1 - side, answering=True)
+        return {"result": "ok", "sdp": text}
+
+    async def _delete(self, request: Request) -> Reply:
+        branches = self.calls.deleted(request)
+        if not branches:
+            if "fatal" in request.flags:
+                raise RefusalError(NOT_FOUND)
+            return {"result": "ok", "warning": NOT_FOUND}
+        counted = [await self._remove(branch) for branch in branches]
+        return {"result": "ok", **report.totals(branches, counted)}
+
+    async def _query(self, request: Request) -> Reply:
+        branches = self.calls.of(request.call_id)
+        if not branches:
+            raise RefusalError(UNKNOWN_CALL)
+        counted = [await self.counted(branch) for branch in branches]
+        return {"result": "ok", **report.totals(branches, counted)}
+
+    def _begin(self, request: Request, description: sdp.Description) -> Branch:
+        near, far = negotiate.local_addresses(self.config, request, description)
+        names = self._name(request, "vos-from", request.source), self._name(request, "vos-to", None)
+        peer = self.config.find(request.source) if request.source else None
+        if peer is not None and peer.name == names[1] != names[0]:
+            # An offer in a reply (RFC 3261 §13.2.1): the script's words are about the request.
+            names = names[1], names[0]
+        now = time.time()
+        return Branch(
+            call_id=request.call_id,
+            number=self.calls.free_number(request.call_id),
+            via=request.via_branch,
+            parties=(
+                Party(request.from_tag, names[0], near, request.source or ""),
+                Party(request.to_tag, names[1], far),
+            ),
+            created=now,
+            dscp=_dscp(request, self.config.dscp),
+        )
+
+    def _name(self, request: Request, key: str, address: Optional[str]) -> str:
+        name = request.text(key)
+        if name:
+            if name not in self.config.peers:
+                raise RefusalError(f"{key}: no gateway or trunk `{name[:64]}`")
+            return name
+        peer = self.config.find(address) if address else None
+        return peer.name if peer is not None else ""
+
+    async def _settle(self, old: Optional[Branch], new: Branch) -> Branch:
+        """Bring media to ``new`` and keep it; on any failure media and calls are what they were."""
+        commands = legs.commands(old, new)
+        done: List[legs.Command] = []
+        branch = new
+        try:
+            for command in commands:
+                done.append(command)
+                reply = await self._media.request(
+                    command.name, call=new.media_id, stream=command.stream, **command.fields
+                )
+                if command.name == "add":
+                    branch = legs.with_ports(branch, command.stream, reply)
+        except MediaError:
+            await self._undo(old, new, done)
+            raise
+        self.calls.put(branch)
+        return branch
+
+    async def _undo(self, old: Optional[Branch], new: Branch, done: List[legs.Command]) -> None:
+        try:
+            if old is None:
+                await self._media.request("remove", call=new.media_id)
+                return
+            for command in reversed(done):
+                await self._media.request(
+                    "change", call=new.media_id, stream=command.stream, **command.undo, blob=old.as_json()
+                )
+        except MediaDownError:
+            LOG.warning("call %s: media went away before it was put back", _short(new.call_id))
+        except MediaError as error:
+            LOG.debug("call %s: nothing to put back: %s", _short(new.call_id), error)
+
+    async def counted(self, branch: Branch) -> report.Streams:
+        """Return what media counts for each stream of ``branch``. Raises ``MediaError``."""
+        if not any(stream.open for stream in branch.streams):
+            return []
+        reply = await self._media.request("stats", call=branch.media_id)
+        return list(reply["calls"][0]["streams"])
+
+    async def _remove(self, branch: Branch) -> report.Streams:
+        self.calls.drop(branch)
+        if not any(stream.open for stream in branch.streams):
+            return []
+        try:
+            reply = await self._media.request("remove", call=branch.media_id)
+        except MediaDownError as error:
+            # The ports went with the process that held them.
+            LOG.warning("call %s: ended without its counters: %s", _short(branch.call_id), error)
+            return []
+        LOG.info("call %s: ended after %d s", _short(branch.call_id), time.time() - branch.created)
+        return list((reply["counters"] or {}).get("streams", []))
+
+    async def restore(self, held: List[Dict[str, Any]]) -> None:
+        """Take over the calls that media holds; what carries no readable record of ours is removed."""
+        branches = {str(call.get("call")): _restored(call) for call in held}
+        self.calls.clear()
+        for branch in branches.values():
+            if branch is not None:
+                self.calls.put(branch)
+        for media_id in [name for name, branch in branches.items() if branch is None]:
+            LOG.warning("media held call %s without a readable record; removed", _short(media_id))
+            await self._media.request("remove", call=media_id)
+        if held:
+            LOG.info("took back %d calls from the media process", len(self.calls))
+
+    async def close_if_silent(self, media_id: str) -> None:
+        """End the branch when nothing has come on any of its legs for as long as its state allows."""
+        branch = self.calls.by_media_id(media_id)
+        if branch is None:
+            return
+        async with self._alone(branch.call_id):
+            branch = self.calls.by_media_id(media_id)
+            if branch is None:
+                return
+            idle = report.idle_seconds(branch, await self.counted(branch))
+            if idle >= self.patience(branch):
+                LOG.warning("call %s: no media for %d s, closed", _short(branch.call_id), idle)
+                await self._remove(branch)
+
+    def patience(self, branch: Branch) -> float:
+        """Return for how many seconds a branch may be silent: long while it rings or is on hold."""
+        if branch.held:
+            return max(HOLD_SECONDS, self.config.rtp_timeout)
+        return self.config.rtp_timeout if branch.answered else max(RING_SECONDS, self.config.rtp_timeout)
+
+
+def _error(reason: str) -> Reply:
+    return {"result": "error", "error-reason": reason}
+
+
+def _short(value: Any) -> str:
+    return ascii(str(value)[:80])[1:-1]
+
+
+def _parties(branch: Branch) -> str:
+    return " to ".join(party.name or "unnamed" for party in branch.parties)
+
+
+def _description(request: Request) -> sdp.Description:
+    if not request.sdp.strip():
+        raise RefusalError("Failed to parse SDP")
+    try:
+        return sdp.parse(request.sdp)
+    except sdp.SdpError as error:
+        raise RefusalError(f"Failed to parse SDP: {error}") from None
+
+
+def _bound(branch: Branch, request: Request, side: int) -> Branch:
+    """Return the branch with what a further offer from ``side`` tells of its parties."""
+    sender = branch.parties[side]
+    branch = branch.with_party(side, replace(sender, source=request.source or sender.source))
+    other = branch.parties[1 - side]
+    if request.to_tag and not other.tag:
+        branch = branch.with_party(1 - side, other.tagged(request.to_tag))
+    return branch
+
+
+def _dscp(request: Request, configured: int) -> int:
+    text = request.text("tos")
+    return int(text) >> 2 if text.isdecimal() and int(text) <= 255 else configured
+
+
+def _restored(call: Dict[str, Any]) -> Optional[Branch]:
+    try:
+        branch = branch_from_json(call["blob"])
+        for stream in call["streams"]:
+            # A stream of an offer that failed stays with media until the call ends.
+            if stream["stream"] < len(branch.streams):
+                branch = legs.with_ports(branch, stream["stream"], stream)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return branch if branch.media_id == call.get("call") else None

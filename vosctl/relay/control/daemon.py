@@ -1,0 +1,221 @@
+"""The control process: configuration, NG socket, admin socket and the line to media, on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Set
+
+from vosctl import __version__
+from vosctl.errors import RelayError
+from vosctl.relay.control import config as configuration
+from vosctl.relay.control import report
+from vosctl.relay.control.commands import Commands
+from vosctl.relay.control.config import Config
+from vosctl.relay.control.console import Console
+from vosctl.relay.control.media import MediaClient, MediaDownError, MediaError
+from vosctl.relay.control.server import NgServer, Replies, listen
+from vosctl.relay.paths import RelayPaths
+
+LOG = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 20.0
+
+Json = Dict[str, Any]
+
+
+class Daemon:
+    """Everything that the control process holds. ``run`` returns when it is told to stop."""
+
+    def __init__(self, paths: RelayPaths, config: Config) -> None:
+        self._paths = paths
+        self._media = MediaClient(paths.media_socket, prepare=self._prepare, event=self._event)
+        self._commands = Commands(config, self._media)
+        self._replies = Replies()
+        self._server: Optional[NgServer] = None
+        self._started = time.monotonic()
+        self._stop = asyncio.Event()
+        self._reloading = asyncio.Lock()
+        self._tasks: Set[asyncio.Task[None]] = set()
+        self._quiet: Set[str] = set()
+        self._media_pid = 0
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Raises ``RelayError`` when a socket cannot be bound."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload_by_signal()))
+        self._spawn(self._media.run())
+        # Calls that media holds are taken back before the first command about them is answered.
+        await self._either(self._media.ready.wait())
+        console = Console(
+            self._paths.control_socket,
+            {"status": self._status, "calls": self._calls, "reload": self._reload},
+        )
+        try:
+            if not self._stop.is_set():
+                self._server = await self._listen(self._commands.config)
+                await console.open()
+                LOG.info("ready: node %s, NG on %s:%d", self._commands.config.node, *self._commands.config.ng)
+                self._spawn(self._sweep())
+                await self._stop.wait()
+        finally:
+            if self._server is not None:
+                await self._server.close()
+            await console.close()
+            for task in self._tasks:
+                task.cancel()
+
+    async def _either(self, waiting: Any) -> None:
+        """Await ``waiting`` or the word to stop, whichever comes first."""
+        tasks = [asyncio.ensure_future(waiting), asyncio.ensure_future(self._stop.wait())]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+
+    def _spawn(self, coroutine: Any) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            LOG.error("a task failed", exc_info=task.exception())
+
+    async def _listen(self, config: Config) -> NgServer:
+        try:
+            return await listen(config.ng, self._commands.handle, self._replies)
+        except OSError as error:
+            host, port = config.ng
+            raise RelayError(
+                f"NG socket {host}:{port}: {error.strerror}", hint="is another relay running on this address?"
+            ) from error
+
+    async def _prepare(self) -> None:
+        """Set up a media process that was just reached, and take over the calls it holds."""
+        await self._push(self._commands.config)
+        held: List[Json] = (await self._media.request("dump"))["calls"]
+        await self._commands.restore(held)
+        self._media_pid = int((await self._media.request("status"))["pid"])
+
+    async def _push(self, config: Config) -> None:
+        keys = {kid: {"value": value} for kid, value in config.keys.items()}
+        await self._media.request("keys", keys=keys)
+        await self._media.request(
+            "configure",
+            ports=list(config.ports),
+            addresses=list(config.addresses),
+            dscp=config.dscp,
+            timeout=config.rtp_timeout,
+        )
+
+    def _event(self, event: Json) -> None:
+        kind, media_id = event.get("event"), str(event.get("call"))
+        if kind == "timeout":
+            self._quiet.add(media_id)
+            self._spawn(self._check(media_id))
+        elif kind in {"source-change", "key-mismatch"}:
+            level = logging.WARNING if kind == "key-mismatch" else logging.INFO
+            LOG.log(
+                level, "call %s: %s on side %s, %s", media_id, kind, event.get("side"), event.get("remote")
+            )
+
+    async def _check(self, media_id: str) -> None:
+        try:
+            await self._commands.close_if_silent(media_id)
+        except MediaError as error:
+            LOG.debug("call %s cannot be checked: %s", media_id, error)
+        if self._commands.calls.by_media_id(media_id) is None:
+            self._quiet.discard(media_id)
+
+    async def _sweep(self) -> None:
+        """Close what an event alone cannot: calls that rang or were held for too long, and went silent."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = time.time()
+            calls = self._commands.calls
+            for branch in [b for b in calls if now - b.created >= self._commands.patience(b)]:
+                if branch.media_id in self._quiet or not branch.answered:
+                    await self._check(branch.media_id)
+
+    async def _reload_by_signal(self) -> None:
+        await self._reload({})
+
+    async def _reload(self, _request: Json) -> Json:
+        async with self._reloading:
+            try:
+                await self._take(configuration.load(self._paths.config, self._paths.keys))
+            except (RelayError, MediaError) as error:
+                LOG.error("reload refused, the old configuration goes on: %s", error)  # noqa: TRY400 - expected
+                return {"ok": False, "error": str(error)}
+        LOG.info("reloaded: configuration %s", self._commands.config.digest[:12])
+        return {"ok": True}
+
+    async def _take(self, config: Config) -> None:
+        """Go on with ``config``, or with the old one in every part."""
+        old = self._commands.config
+        fresh = await self._listen(config) if config.ng != old.ng else None
+        try:
+            if self._media.ready.is_set():
+                await self._push(config)
+        except MediaDownError:
+            LOG.warning("the media process gets the new configuration when it is back")
+        except MediaError:
+            if fresh is not None:
+                await fresh.close()
+            await self._push(old)
+            raise
+        self._commands.config = config
+        if fresh is not None:
+            before, self._server = self._server, fresh
+            if before is not None:
+                await before.close()
+
+    async def _status(self, _request: Json) -> Json:
+        config = self._commands.config
+        up = self._media.ready.is_set()
+        return {
+            "ok": True,
+            "version": __version__,
+            "release": release_digest(),
+            "node": config.node,
+            "pid": os.getpid(),
+            "config_digest": config.digest,
+            "keys": sorted(config.keys),
+            "calls": len(self._commands.calls),
+            "uptime": round(time.monotonic() - self._started, 3),
+            "media": {"up": up, "pid": self._media_pid if up else None},
+        }
+
+    async def _calls(self, _request: Json) -> Json:
+        try:
+            reply = await self._media.request("stats")
+        except MediaError as error:
+            return {"ok": False, "error": str(error)}
+        counted = {call["call"]: call["streams"] for call in reply["calls"]}
+        branches = list(self._commands.calls)
+        return {"ok": True, "calls": [report.listed(b, counted.get(b.media_id, [])) for b in branches]}
+
+
+def release_digest() -> str:
+    """Return the digest in the name of the release folder that this code runs from, empty elsewhere."""
+    folder = Path(__file__).resolve().parents[4]
+    version, dash, digest = folder.name.rpartition("-")
+    return digest if dash and version == __version__ else ""
+
+
+def main(paths: RelayPaths) -> int:
+    """Run the control process; return its exit code. Raises ``RelayError`` when it cannot start."""
+    config = configuration.load(paths.config, paths.keys)
+    asyncio.run(_run(paths, config))
+    return 0
+
+
+async def _run(paths: RelayPaths, config: Config) -> None:
+    await Daemon(paths, config).run()

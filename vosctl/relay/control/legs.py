@@ -1,0 +1,104 @@
+"""A branch as the media process is told it: legs, what changed between two states, and the commands for that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from vosctl.relay.control.calls import Branch, End, Party, Stream
+
+Leg = Dict[str, Any]
+SIDES = ("a", "b")
+_MUTE = {"send": False, "receive": False}
+
+
+class Command(NamedTuple):
+    """One media command about stream ``stream`` and the one that takes it back."""
+
+    name: str
+    stream: int
+    fields: Dict[str, Any]
+    undo: Dict[str, Any]
+
+
+def leg(party: Party, end: End, dscp: int) -> Leg:
+    """Return one end as the media process takes it."""
+    remote = end.remote
+    return {
+        "address": party.address,
+        "remote": remote and list(remote),
+        "rtcp_remote": (remote if end.mux else end.rtcp) and list((remote if end.mux else end.rtcp) or ()),
+        "mux": end.mux,
+        "learn": end.learn,
+        "from": end.source or None,
+        "pts": sorted(end.pts),
+        "clocks": {str(number): clock for number, clock in _clocks(end.codecs)},
+        "rx": end.rx.as_json(),
+        "tx": end.tx.as_json(),
+        "dscp": dscp,
+        "send": end.receives,
+        "receive": end.sends,
+    }
+
+
+def _clocks(codecs: Dict[int, str]) -> List[Tuple[int, int]]:
+    """Return the RTP clocks that are not 8,000 Hz, by payload type."""
+    found = ((number, name.split("/")[1:2]) for number, name in codecs.items())
+    clocks = [(number, int(rate[0])) for number, rate in found if rate and rate[0].isdecimal()]
+    return [(number, clock) for number, clock in clocks if clock != 8000 and 0 < clock <= 10_000_000]
+
+
+def _legs(branch: Branch, stream: Stream) -> List[Leg]:
+    return [leg(branch.parties[side], stream.ends[side], branch.dscp) for side in (0, 1)]
+
+
+def commands(old: Optional[Branch], new: Branch) -> List[Command]:
+    """Return what brings media from ``old`` to ``new``, whose record goes with the last command.
+
+    Streams that media does not hold yet are added, others changed in what differs. The order of
+    sides is that of the parties.
+    """
+    result = []
+    for index, stream in enumerate(new.streams):
+        before = old.streams[index] if old is not None and index < len(old.streams) else None
+        if before is not None and old is not None and before.open:
+            command = _change(index, _legs(old, before), _legs(new, stream))
+            if command is not None:
+                result.append(command)
+        elif not stream.rejected:
+            first, second = _legs(new, stream)
+            result.append(Command("add", index, {"a": first, "b": second}, {"a": _MUTE, "b": _MUTE}))
+    opened = opening(new)
+    if not result and opened != old and any(stream.open for stream in opened.streams):
+        first_open = next(at for at, stream in enumerate(opened.streams) if stream.open)
+        result.append(Command("change", first_open, {}, {}))
+    if result:
+        last = result[-1]
+        result[-1] = last._replace(fields={**last.fields, "blob": opened.as_json()})
+    return result
+
+
+def opening(branch: Branch) -> Branch:
+    """Return the branch with every stream that is not rejected marked as held by media."""
+    streams = tuple(stream if stream.rejected else replace(stream, open=True) for stream in branch.streams)
+    return replace(branch, streams=streams)
+
+
+def _change(index: int, before: List[Leg], after: List[Leg]) -> Optional[Command]:
+    fields, undo = {}, {}
+    for at, side in enumerate(SIDES):
+        names = [name for name, value in after[at].items() if before[at][name] != value]
+        if names:
+            fields[side] = {name: after[at][name] for name in names}
+            undo[side] = {name: before[at][name] for name in names}
+    return Command("change", index, fields, undo) if fields else None
+
+
+def with_ports(branch: Branch, index: int, sides: Dict[str, Any]) -> Branch:
+    """Return the branch with the ports that media gave the stream: ``{"a": {"local", "rtcp"}, "b": …}``."""
+    stream = replace(branch.streams[index], open=True)
+    for at, side in enumerate(SIDES):
+        given = sides[side]
+        end = replace(stream.ends[at], local=(int(given["local"][1]), int(given["rtcp"])))
+        stream = stream.with_end(at, end)
+    return replace(branch, streams=(*branch.streams[:index], stream, *branch.streams[index + 1 :]))

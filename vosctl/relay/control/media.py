@@ -1,0 +1,154 @@
+"""The line to the media process: JSON requests with ids, events in between, and coming back after a break."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import logging
+from pathlib import Path
+from typing import Any, Awaitable, Callable, Dict, List, Optional, cast
+
+LOG = logging.getLogger(__name__)
+
+REPLY_TIMEOUT = 5.0
+RETRY_FIRST = 0.05
+RETRY_MOST = 1.0
+MAX_BUFFER = 256 << 20
+
+Reply = Dict[str, Any]
+
+
+class MediaError(Exception):
+    """The media process refused a command; the message is its own."""
+
+
+class MediaDownError(MediaError):
+    """There is no media process to ask, or it does not answer."""
+
+
+class _Line(asyncio.Protocol):
+    """Splits the stream into JSON lines and hands each on."""
+
+    def __init__(self, take: Callable[[Reply], None], closed: asyncio.Event) -> None:
+        self._take = take
+        self._closed = closed
+        self._parts: List[bytes] = []
+        self._size = 0
+        self.transport: Optional[asyncio.Transport] = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._size += len(data)
+        if b"\n" not in data:
+            if self._size > MAX_BUFFER and self.transport:
+                self.transport.abort()
+            return
+        *lines, rest = b"".join(self._parts).split(b"\n")
+        self._parts, self._size = [rest], len(rest)
+        for line in lines:
+            self._parse(line)
+
+    def _parse(self, line: bytes) -> None:
+        try:
+            message = json.loads(line)
+        except ValueError:
+            LOG.error("the media process sent a line that is no JSON")  # noqa: TRY400 - no traceback
+            return
+        self._take(message)
+
+    def connection_lost(self, _: Optional[Exception]) -> None:
+        self._closed.set()
+
+
+def _same(line: _Line) -> _Line:
+    return line
+
+
+class MediaClient:
+    """Keeps one connection to the media process.
+
+    ``prepare`` is awaited on every new connection, before anybody else may ask; it asks by
+    ``request`` itself. ``event`` is called with each event.
+    """
+
+    def __init__(
+        self, path: Path, *, prepare: Callable[[], Awaitable[None]], event: Callable[[Reply], None]
+    ) -> None:
+        self._path = path
+        self._prepare = prepare
+        self._event = event
+        self._line: Optional[_Line] = None
+        self._waiting: Dict[int, asyncio.Future[Reply]] = {}
+        self._last = 0
+        self.ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Connect, prepare, and connect again whenever the connection ends, until cancelled."""
+        pause = RETRY_FIRST
+        loop = asyncio.get_running_loop()
+        while True:
+            closed = asyncio.Event()
+            line = _Line(self._take, closed)
+            try:
+                await loop.create_unix_connection(functools.partial(_same, line), str(self._path))
+            except OSError:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, RETRY_MOST)
+                continue
+            pause = RETRY_FIRST
+            await self._serve(line, closed)
+
+    async def _serve(self, line: _Line, closed: asyncio.Event) -> None:
+        self._line = line
+        try:
+            await self._prepare()
+            self.ready.set()
+            await closed.wait()
+            LOG.warning("the media process closed the connection")
+        except MediaError as error:
+            LOG.error("the media process cannot be set up: %s", error)  # noqa: TRY400 - no traceback
+            await asyncio.sleep(RETRY_MOST)
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        self.ready.clear()
+        line, self._line = self._line, None
+        if line is not None and line.transport is not None:
+            line.transport.abort()
+        waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(MediaDownError("the media process went away"))
+
+    def _take(self, message: Reply) -> None:
+        if "event" in message:
+            self._event(message)
+            return
+        future = self._waiting.pop(message.get("id", -1), None)
+        if future is not None and not future.done():
+            future.set_result(message)
+
+    async def request(self, command: str, **fields: Any) -> Reply:
+        """Return the reply to ``command``. Raises ``MediaError``, ``MediaDownError``."""
+        if self._line is None or self._line.transport is None:
+            raise MediaDownError("the media process is not running")
+        self._last += 1
+        number = self._last
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        message = {"id": number, "cmd": command, **fields}
+        self._line.transport.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        try:
+            reply = await asyncio.wait_for(future, REPLY_TIMEOUT)
+        except asyncio.TimeoutError:
+            raise MediaDownError("the media process does not answer") from None
+        finally:
+            self._waiting.pop(number, None)
+        if not reply.get("ok"):
+            raise MediaError(str(reply.get("error", "no reason given")))
+        return reply

@@ -1,0 +1,130 @@
+"""The NG socket: cookies, replies said again for 60 s, duplicates held until the first is done."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple, cast
+
+from vosctl.relay.control import bencode
+
+LOG = logging.getLogger(__name__)
+
+REPLAY_SECONDS = 60.0
+MAX_REPLAY_BYTES = 64 << 20
+MAX_COOKIE = 256
+MAX_PENDING = 4096
+
+Address = Tuple[Any, ...]
+Key = Tuple[str, bytes]
+Handler = Callable[[Any], Awaitable[Dict[str, Any]]]
+
+
+class Replies:
+    """Replies by sender and cookie, for ``REPLAY_SECONDS`` or until they take too much memory."""
+
+    def __init__(self) -> None:
+        self._replies: OrderedDict[Key, Tuple[float, bytes]] = OrderedDict()
+        self._size = 0
+
+    def get(self, key: Key) -> Optional[bytes]:
+        """Return the reply that was given under ``key``."""
+        self._expire()
+        found = self._replies.get(key)
+        return None if found is None else found[1]
+
+    def put(self, key: Key, reply: bytes) -> None:
+        """Remember ``reply``."""
+        self._replies[key] = (time.monotonic(), reply)
+        self._size += len(reply)
+        self._expire()
+
+    def _expire(self) -> None:
+        limit = time.monotonic() - REPLAY_SECONDS
+        while self._replies:
+            key, (since, reply) = next(iter(self._replies.items()))
+            if since > limit and self._size <= MAX_REPLAY_BYTES:
+                return
+            del self._replies[key]
+            self._size -= len(reply)
+
+
+class NgServer(asyncio.DatagramProtocol):
+    """Answers NG datagrams ``<cookie> <bencoded dictionary>`` by ``handler``."""
+
+    def __init__(self, handler: Handler, replies: Replies) -> None:
+        self._handler = handler
+        self._replies = replies
+        self._pending: Dict[Key, List[Address]] = {}
+        self._tasks: Dict[Key, asyncio.Task[None]] = {}
+        self._transport: Optional[asyncio.DatagramTransport] = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the socket (called by asyncio)."""
+        # No isinstance: in Python 3.9 the transport of a datagram socket is of no such class.
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        """Answer ``data`` at once from memory, or when the command is done."""
+        cookie, space, body = data.partition(b" ")
+        if not space or not cookie or len(cookie) > MAX_COOKIE:
+            LOG.debug("%s sent a datagram without a cookie", addr[0])
+            return
+        key = (addr[0], cookie)
+        reply = self._replies.get(key)
+        if reply is not None:
+            self._send(reply, addr)
+        elif key in self._pending:
+            if addr not in self._pending[key]:
+                self._pending[key].append(addr)
+        elif len(self._pending) < MAX_PENDING:
+            self._pending[key] = [addr]
+            self._tasks[key] = asyncio.get_running_loop().create_task(self._answer(key, body))
+        else:
+            LOG.warning("more than %d commands at once: %s must ask again", MAX_PENDING, addr[0])
+
+    async def _answer(self, key: Key, body: bytes) -> None:
+        try:
+            result = await self._handler(_decoded(body))
+        except Exception:
+            LOG.exception("an NG command failed")
+            result = {"result": "error", "error-reason": "Internal error, see the relay's log"}
+        finally:
+            waiting = self._pending.pop(key)
+            del self._tasks[key]
+        reply = key[1] + b" " + bencode.encode(result)
+        self._replies.put(key, reply)
+        for addr in waiting:
+            self._send(reply, addr)
+
+    def _send(self, reply: bytes, addr: Address) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.sendto(reply, addr)
+
+    def error_received(self, exc: Exception) -> None:
+        """Note what the socket reported (called by asyncio); a proxy that is gone is no concern here."""
+        LOG.debug("NG socket: %s", exc)
+
+    async def close(self) -> None:
+        """Finish what is begun, then close the socket."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=2)
+        if self._transport is not None:
+            self._transport.close()
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return bencode.decode(body)
+    except bencode.BencodeError as error:
+        LOG.debug("not bencode: %s", error)
+        return None
+
+
+async def listen(address: Tuple[str, int], handler: Handler, replies: Replies) -> NgServer:
+    """Return a server bound to ``address``. Raises ``OSError``."""
+    loop = asyncio.get_running_loop()
+    _, server = await loop.create_datagram_endpoint(lambda: NgServer(handler, replies), local_addr=address)
+    return server

@@ -1,0 +1,153 @@
+"""The front door: from the files that operators write to a checked Site, with all problems at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vosctl.site.build_site import build_site
+from vosctl.site.check_site import check_site
+from vosctl.site.extra import load_extra_vars
+from vosctl.site.inventory import Inventory, load_inventory
+from vosctl.site.loader import shown
+from vosctl.site.model import Site
+from vosctl.site.patterns import limit
+from vosctl.site.playbook import Playbook, load_playbook, targets
+from vosctl.site.problems import Problems, Severity
+from vosctl.site.schema import Kind, check_schema
+from vosctl.site.suggest import listed
+from vosctl.site.tree import Mapping as Tree
+from vosctl.site.tree import Mark, Scalar
+from vosctl.site.variables import resolve
+
+
+@dataclass(frozen=True, slots=True)
+class SiteOptions:
+    """Which site is meant: a playbook, inventories (later ones win), a limit and ``-e`` variables."""
+
+    playbook: Path | None = None
+    inventory: tuple[Path, ...] = ()
+    limit: str | None = None
+    extra_vars: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What was read, before anything is built.
+
+    ``play_vars`` are the variables of its plays for each host that a play names (without a
+    playbook, for every host); ``selected`` are the hosts that ``--limit`` leaves of those.
+    """
+
+    folder: Path
+    inventory: Inventory
+    playbook: Playbook | None
+    play_vars: Mapping[str, tuple[Tree, ...]]
+    extra_vars: tuple[Tree, ...]
+    selected: tuple[str, ...]
+
+    def variables(self, host: str) -> Tree:
+        """Return the merged variables of a host."""
+        return resolve(self.inventory, host, self.play_vars.get(host, ()), self.extra_vars)
+
+
+def read_site(options: SiteOptions) -> tuple[Site, Problems]:
+    """Return the site and everything that is wrong with it; with errors, the site is only a part.
+
+    Later stages keep silent about a place that an earlier one found wrong.
+    """
+    problems = Problems()
+    inputs = read_inputs(options, problems)
+    later = Problems()
+    _check_schemas(inputs, later)
+    _add_news(problems, later)
+    later = Problems()
+    variables = {host: inputs.variables(host) for host in inputs.inventory.hosts}
+    built = build_site(
+        inputs.inventory, variables, selected=inputs.selected, folder=inputs.folder, problems=later
+    )
+    check_site(built, later)
+    _add_news(problems, later)
+    return built.site, problems
+
+
+def read_inputs(options: SiteOptions, problems: Problems) -> Inputs:
+    """Return all that ``options`` point to, read and unchecked; what cannot be read is a problem."""
+    folder, inventories = _locate(options)
+    found = [path for path in inventories if path.exists()]
+    for path in inventories:
+        if path not in found:
+            hint = "name the inventory with -i, or make a folder inventory/ with hosts.yml"
+            problems.error("inventory-missing", "there is no inventory", Mark(shown(path), 1, 1), hint=hint)
+    inventory = load_inventory(tuple(found), problems)
+    playbook = load_playbook(options.playbook, problems) if options.playbook is not None else None
+    play_vars: Mapping[str, tuple[Tree, ...]] = dict.fromkeys(inventory.hosts, ())
+    if playbook is not None:
+        play_vars = targets(playbook, inventory, problems)
+    extra = load_extra_vars(options.extra_vars, problems)
+    selected = tuple(play_vars)
+    if options.limit is not None:
+        selected = limit(inventory, selected, options.limit, Mark("--limit", 1, 1), problems)
+    if not selected:
+        _report_nobody(options, inventory, playbook, problems)
+    return Inputs(folder, inventory, playbook, play_vars, extra, selected)
+
+
+def _locate(options: SiteOptions) -> tuple[Path, tuple[Path, ...]]:
+    """Return the site's folder and its inventories: those given, or ``inventory`` near the playbook or here."""
+    here = Path()
+    near = [here]
+    if options.playbook is not None:
+        beside = options.playbook.parent
+        near = [beside.parent if beside.name else beside / "..", beside, here]
+        if not beside.name:
+            near = [beside, beside / ".."]
+    candidates = [folder for folder in near if (folder / "inventory").exists()]
+    if options.inventory:
+        own = options.inventory[0]
+        folder = candidates[0] if candidates and options.playbook else own.parent
+        return folder, options.inventory
+    folder = candidates[0] if candidates else near[0]
+    return folder, (folder / "inventory",)
+
+
+def _report_nobody(
+    options: SiteOptions, inventory: Inventory, playbook: Playbook | None, problems: Problems
+) -> None:
+    if any(problem.severity is Severity.ERROR for problem in problems.found):
+        return  # something that could not be read is the better reason
+    hosts = f"hosts in the inventory: {listed(inventory.hosts) or 'none'}"
+    mark = Mark("--limit", 1, 1)
+    if options.limit is not None:
+        message = f"no host is left by --limit {options.limit}"
+    elif playbook is not None and options.playbook is not None:
+        mark = playbook.plays[0].hosts_mark if playbook.plays else Mark(shown(options.playbook), 1, 1)
+        message = "no play matches a host"
+    else:
+        mark = Mark(shown(_locate(options)[1][0]), 1, 1)
+        message = "the inventory has no hosts"
+    problems.error("no-hosts", message, mark, hint=hosts)
+
+
+def _check_schemas(inputs: Inputs, problems: Problems) -> None:
+    for document in inputs.inventory.documents:
+        if not _is_empty(document):
+            check_schema(document, Kind.HOSTS, problems)
+    for source in inputs.inventory.sources:
+        if not source.inline:
+            check_schema(source.tree, Kind.VARS, problems)
+    if inputs.playbook is not None and inputs.playbook.document is not None:
+        check_schema(inputs.playbook.document, Kind.PLAYBOOK, problems)
+    for tree in inputs.extra_vars:
+        check_schema(tree, Kind.VARS, problems)
+
+
+def _is_empty(document: object) -> bool:
+    return isinstance(document, Scalar) and document.value is None
+
+
+def _add_news(problems: Problems, later: Problems) -> None:
+    """Add later findings, but for those at a place where an error is known already."""
+    known = {problem.mark for problem in problems.found if problem.severity is Severity.ERROR}
+    problems.found.extend(problem for problem in later.found if problem.mark not in known)

@@ -6,12 +6,10 @@ import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 Raw = Mapping[str, Any]
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +79,10 @@ class Applied:
 
     revision: str | None = None
     release: str | None = None
-    files: Mapping[str, str] = _NOTHING
-    sets: Mapping[str, str] = _NOTHING
-    rulesets: Mapping[str, str] = _NOTHING
-    sysctls: Mapping[str, str] = _NOTHING
+    files: Mapping[str, str] = field(default_factory=dict)
+    sets: Mapping[str, str] = field(default_factory=dict)
+    rulesets: Mapping[str, str] = field(default_factory=dict)
+    sysctls: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

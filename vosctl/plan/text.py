@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from vosctl.plan.change import Action, Change, Held, Plan
+from vosctl.plan.change import Action, Change, Plan
 from vosctl.plan.printable import printable
 
 SIGNS = {
@@ -29,18 +29,17 @@ def render(plan: Plan, *, diff: bool = True) -> str:
         lines.append(f"  {headline(change)}")
         if diff:
             lines.extend(f"      {printable(line)}".rstrip() for line in change.diff)
-    lines.extend(f"  {held_line(held)}" for held in plan.held)
+    lines.extend(f"  {line}" for line in held_lines(plan))
     if plan.refusal:
         lines.append(f"  refused: {printable(plan.refusal)}")
     return "\n".join(lines) + "\n"
 
 
 def summary(plan: Plan) -> str:
-    """Return the plan in a few words: ``2 file, 1 ruleset to change, 1 held, 1 moved on the node``."""
+    """Return the plan in a few words: ``2 files, 1 ruleset to change, 1 moved on the node, 1 held``."""
     kinds = Counter(change.kind.value for change in plan.changes)
-    words = [
-        ", ".join(f"{count} {kind}" for kind, count in kinds.items()) + " to change" if kinds else "no change"
-    ]
+    counted = ", ".join(f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in kinds.items())
+    words = [f"{counted} to change" if counted else "no change"]
     if plan.drift:
         words.append(f"{len(plan.drift)} moved on the node")
     if plan.held:
@@ -65,6 +64,12 @@ def headline(change: Change) -> str:
     return " ".join(parts)
 
 
-def held_line(held: Held) -> str:
-    """Return one held item as a line."""
-    return f". {held.kind.value:<8} {printable(held.name)} held: {printable(held.reason)}"
+def held_lines(plan: Plan) -> list[str]:
+    """Return the held items, those of one kind held for one reason on one line."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for held in plan.held:
+        groups.setdefault((held.kind.value, held.reason), []).append(held.name)
+    return [
+        f". {kind:<8} {printable(', '.join(names))} held: {printable(reason)}"
+        for (kind, reason), names in groups.items()
+    ]

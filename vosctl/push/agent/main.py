@@ -1,0 +1,155 @@
+"""The agent's conversation with the controller, and its other entries: guard and boot."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from vosctl import __version__
+from vosctl.push.agent import boot, confirm, facts, firewall, guard, lock, recovery, relay
+from vosctl.push.agent import wanted as wanted_state
+from vosctl.push.agent.apply import Apply
+from vosctl.push.agent.errors import AgentError, from_os
+from vosctl.push.agent.frames import Channel
+from vosctl.push.agent.node import Node
+from vosctl.push.agent.observe import APPLIED, MAX_CONTENT, observe, waiting
+from vosctl.push.agent.state import State
+from vosctl.push.agent.wanted import safe_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+JOURNAL_ENTRIES = 50
+
+
+def main(arguments: Sequence[str], archive: str) -> int:
+    """Serve one connection, or be the guard of an apply, or do what a boot needs; return the exit code.
+
+    ``archive`` is the path of the agent's own zip file.
+    """
+    if sys.version_info < (3, 9):
+        sys.stderr.write("vosctl's agent needs python3 3.9 or newer on the node\n")
+        return 1
+    # A dropped connection must not stop an apply half-way.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    if arguments[:1] == ["guard"]:
+        guard.watch(Node(_option_root(arguments)), arguments[1])
+        return 0
+    if arguments[:1] == ["boot"]:
+        return _boot(Node(_option_root(arguments)))
+    Conversation(Channel(), archive).run()
+    return 0
+
+
+def _option_root(arguments: Sequence[str]) -> str | None:
+    return arguments[arguments.index("--root") + 1] if "--root" in arguments else None
+
+
+def _boot(node: Node) -> int:
+    node.prepare()
+    errors = boot.boot(State(node))
+    for error in errors:
+        sys.stderr.write(f"vosctl: {error}\n")
+    return 1 if errors else 0
+
+
+class Conversation:
+    """Answers requests until the controller says bye or hangs up."""
+
+    def __init__(self, channel: Channel, archive: str) -> None:
+        self._channel = channel
+        self._archive = archive
+
+    def run(self) -> None:
+        """Greet, then answer every frame with one of its own; an error is an answer, too."""
+        self._channel.send({"op": "hello", "version": __version__})
+        while True:
+            try:
+                request = self._channel.receive()
+            except AgentError as error:
+                self._channel.send(error.frame())
+                return
+            if request is None or request["op"] == "bye":
+                return
+            self._channel.send(self._answer(request))
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self._dispatch(request)
+        except AgentError as error:
+            return error.frame()
+        except OSError as error:
+            return from_os(error).frame()
+
+    def _dispatch(self, request: dict[str, Any]) -> dict[str, Any]:
+        handler = _HANDLERS.get(request["op"])
+        if handler is None:
+            raise AgentError("unsupported", f"this agent does not know the request {request['op']!r}")
+        state = State(_node(request))
+        if request["op"] == "apply":
+            return self._apply(state, request)
+        answer: dict[str, Any] = handler(state, request)
+        return answer
+
+    def _apply(self, state: State, request: dict[str, Any]) -> dict[str, Any]:
+        with open(self._archive, "rb") as stream:
+            archive = stream.read()
+        return Apply(state, request, archive, self._progress).run()
+
+    def _progress(self, step: str, done: int, of: int) -> None:
+        self._channel.send({"op": "progress", "step": step, "done": done, "of": of})
+
+
+def _node(request: dict[str, Any]) -> Node:
+    root = request.get("root")
+    if root is not None and not safe_path(root):
+        raise AgentError(
+            "unsupported", f"{root!r} is no absolute path of a directory that can stand for a node"
+        )
+    node = Node(root)
+    try:
+        node.prepare()
+    except OSError as error:
+        raise from_os(error) from error
+    return node
+
+
+def _inspect(state: State, request: dict[str, Any]) -> dict[str, Any]:
+    wanted = wanted_state.check(request.get("wanted"))
+    recovered = recovery.recover(state.node)
+    found = observe(state, wanted, max_content=int(request.get("max_content", MAX_CONTENT)))
+    return {"op": "observed", "observed": {**found, "recovered": recovered}}
+
+
+def _status(state: State, request: dict[str, Any]) -> dict[str, Any]:
+    del request
+    recovery.recover(state.node)
+    applied = state.applied()
+    return {
+        "op": "status",
+        "applied": {key: applied.get(key) for key in (*APPLIED, "node", "holder", "time", "confirmed")}
+        if applied
+        else {},
+        "pending": waiting(state),
+        "lock": lock.holder(state.node),
+        "relay": relay.status(state.node),
+        "journal": state.entries(JOURNAL_ENTRIES),
+    }
+
+
+def _facts(state: State, request: dict[str, Any]) -> dict[str, Any]:
+    del request
+    return {"op": "facts", "facts": facts.gather(state.node, firewall.look(state.node))}
+
+
+_HANDLERS: dict[str, Any] = {
+    "inspect": _inspect,
+    "apply": True,
+    "confirm": confirm.confirm,
+    "rollback": confirm.rollback,
+    "status": _status,
+    "facts": _facts,
+}

@@ -1,0 +1,128 @@
+"""The node's state as far as a wanted state asks for it: the answer to ``inspect``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+
+from vosctl.push.agent import facts, files, firewall, lock, packages, release, rules, services, sysctls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from vosctl.push.agent.firewall import Firewall
+    from vosctl.push.agent.node import Node
+    from vosctl.push.agent.state import State
+
+MAX_CONTENT = 256 * 1024
+_PASSING = ("lock", "pending")
+
+
+def observe(
+    state: State, wanted: dict[str, Any], *, max_content: int = MAX_CONTENT, now: Firewall | None = None
+) -> dict[str, Any]:
+    """Return the observed state; its ``digest`` is the same as long as nothing moves.
+
+    ``now`` is a look at the firewall that was taken already.
+    """
+    node = state.node
+    now = now or firewall.look(node)
+    applied = state.applied()
+    paths = {item["path"] for item in wanted["files"]}
+    observed: dict[str, Any] = {
+        "facts": facts.gather(node, now, wanted["packages"]),
+        "packages": packages.observe(wanted["packages"])
+        if node.is_machine
+        else dict.fromkeys(wanted["packages"], True),
+        "release": release.observe(node),
+        "files": {item["path"]: files.observe(node, item, max_content) for item in wanted["files"]},
+        "sets": _sets(wanted, now),
+        "rulesets": _rulesets(state, wanted, now),
+        "sysctls": _sysctls(node, wanted),
+        "services": {item["name"]: services.observe(node, item, paths) for item in wanted["services"]},
+        "applied": {key: applied.get(key) for key in APPLIED} if applied else None,
+    }
+    observed["orphans"] = _orphans(node, wanted, now, applied, observed["rulesets"])
+    observed["digest"] = hashlib.sha256(json.dumps(observed, sort_keys=True).encode()).hexdigest()
+    observed["lock"] = lock.holder(node)
+    observed["pending"] = waiting(state)
+    return observed
+
+
+APPLIED = ("id", "revision", "release", "files", "sets", "rulesets", "sysctls")
+
+
+def waiting(state: State) -> dict[str, Any] | None:
+    """Return who applied what waits for its confirmation, since when and until when."""
+    pending = state.pending()
+    if pending is None:
+        return None
+    return {key: pending.get(key) for key in ("id", "holder", "revision", "since", "deadline", "state")}
+
+
+def _sets(wanted: dict[str, Any], now: Firewall) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for item in wanted["sets"]:
+        held = now.sets.get(item["name"])
+        if held is not None:
+            digest = held.digest(item)
+            found[item["name"]] = {"digest": digest}
+            if digest != item["digest"]:
+                found[item["name"]]["members"] = held.members
+    return found
+
+
+def _rulesets(state: State, wanted: dict[str, Any], now: Firewall) -> dict[str, Any]:
+    loaded = state.load("loaded") or {}
+    stored = (state.load("firewall") or {}).get("rulesets", {})
+    families = {item["family"] for item in wanted["rulesets"]} | {
+        family for family, own in now.own.items() if own
+    }
+    found = {}
+    for family in sorted(families):
+        mark = loaded.get(str(family)) or {}
+        text = now.text(family)
+        then = mark.get("then", "")
+        kept = stored.get(str(family)) or {}
+        found[str(family)] = {
+            "loaded": mark.get("digest"),
+            "intact": then == text,
+            "then": then,
+            "now": text,
+            "text": kept.get("text") if kept.get("digest") == mark.get("digest") else None,
+        }
+    return found
+
+
+def _sysctls(node: Node, wanted: dict[str, Any]) -> dict[str, Any]:
+    container = bool(wanted["sysctls"]) and sysctls.in_container()
+    return {item["key"]: sysctls.observe(node, item, container=container) for item in wanted["sysctls"]}
+
+
+def _orphans(
+    node: Node, wanted: dict[str, Any], now: Firewall, applied: dict[str, Any], rulesets: dict[str, Any]
+) -> dict[str, Any]:
+    paths = {item["path"] for item in wanted["files"]}
+    names = {item["name"] for item in wanted["sets"]}
+    chains = {}
+    for family, own in now.own.items():
+        then = rulesets.get(str(family), {}).get("then", "")
+        known = rules.chains(rules.parse(then))
+        if any(item["family"] == family for item in wanted["rulesets"]):
+            # Without a marker nobody can tell which are stale; loading rewrites them all anyway.
+            stale = [chain for chain in rules.chains(own) if known and chain not in known]
+        else:
+            stale = rules.chains(own)
+        if stale:
+            chains[str(family)] = stale
+    return {
+        "files": sorted(
+            path
+            for path in applied.get("files") or {}
+            if path not in paths and os.path.lexists(node.path(path))
+        ),
+        "sets": sorted(name for name in now.sets if name not in names),
+        "chains": chains,
+    }

@@ -1,0 +1,91 @@
+"""Asks the relay over its admin socket what it runs, and waits until it runs what it should."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import time
+
+from vosctl.push.agent.errors import AgentError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from vosctl.push.agent.node import Node
+
+SERVICE = "vosctl-relay"
+CONFIG = "/etc/vosctl/relay.json"
+RUN = "/run/vosctl-relay"
+SECONDS = 15.0
+
+
+def ask(node: Node, request: dict[str, Any], *, seconds: float = 5.0) -> dict[str, Any] | None:
+    """Return the relay's answer to one request, None when no relay answers."""
+    try:
+        # Through a descriptor, because a socket's path may not be longer than 107 bytes.
+        folder = os.open(node.path(RUN), os.O_PATH | os.O_DIRECTORY)
+    except OSError:
+        return None
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(seconds)
+            connection.connect(f"/proc/self/fd/{folder}/control.sock")
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            with connection.makefile("rb") as stream:
+                answer = json.loads(stream.readline(1 << 22))
+    except (OSError, ValueError):
+        return None
+    finally:
+        os.close(folder)
+    return answer if isinstance(answer, dict) else None
+
+
+def status(node: Node) -> dict[str, Any] | None:
+    """Return the relay's status, None when none answers."""
+    return ask(node, {"cmd": "status"})
+
+
+def reload(node: Node) -> bool:
+    """Make the relay read its configuration; return False when none answers.
+
+    Raises AgentError with the relay's own words when it refuses the configuration.
+    """
+    answer = ask(node, {"cmd": "reload"}, seconds=SECONDS)
+    if answer is None:
+        return False
+    if not answer.get("ok"):
+        message = f"the relay refuses its configuration: {answer.get('error', 'no reason given')}"
+        raise AgentError("io", message, hint="it goes on with the old one", item=SERVICE, step="services")
+    return True
+
+
+def wait_for_config(node: Node) -> None:
+    """Wait until the relay says that it runs the node's relay.json; raises AgentError when it does not."""
+    digest = _config_digest(node)
+    until = time.monotonic() + SECONDS
+    found: dict[str, Any] | None = None
+    while time.monotonic() < until:
+        found = status(node)
+        if found is not None and (digest is None or found.get("config_digest") == digest):
+            return
+        time.sleep(0.05)
+    if found is None:
+        raise AgentError(
+            "io", f"the relay does not answer on {RUN}/control.sock", hint=HINT, item=SERVICE, step="services"
+        )
+    message = "the relay answers but still runs another configuration"
+    raise AgentError("io", message, hint=HINT, item=SERVICE, step="services")
+
+
+HINT = f"its log on the node says why: {RUN}/relay.log"
+
+
+def _config_digest(node: Node) -> str | None:
+    try:
+        with open(node.path(CONFIG), "rb") as stream:
+            return hashlib.sha256(stream.read()).hexdigest()
+    except OSError:
+        return None

@@ -1,0 +1,156 @@
+"""Services: what has to happen to each, doing it, and putting it back."""
+
+from __future__ import annotations
+
+from vosctl.push.agent import relay, systemd
+from vosctl.push.agent.errors import AgentError
+from vosctl.push.agent.initd import InitScript
+from vosctl.push.agent.supervised import Supervised
+from vosctl.push.agent.systemd import Systemd
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from typing import Any, Union
+
+    from vosctl.push.agent.node import Node
+
+    Runner = Union[Systemd, Supervised, InitScript]
+
+RELEASE_LINK = "/opt/vosctl/current/"
+
+
+def runner(node: Node, item: dict[str, Any]) -> Runner | None:
+    """Return what drives a service on this node, None for a directory without its command."""
+    if node.has_systemd:
+        return Systemd(item["name"])
+    if item.get("supervise"):
+        return Supervised(node, item)
+    return InitScript(item["name"]) if node.is_machine else None
+
+
+def observe(node: Node, item: dict[str, Any], paths: Collection[str]) -> dict[str, Any]:
+    """Return a service's state; ``known`` also when its unit is among the wanted files' ``paths``."""
+    found = runner(node, item)
+    if found is None:
+        return {"state": item["state"], "enabled": item["enabled"], "known": False}
+    known = found.known or unit(item["name"]) in paths
+    state = "running" if found.known and found.running() else "stopped"
+    return {"state": state, "enabled": found.enabled() if found.known else False, "known": known}
+
+
+def unit(name: str) -> str:
+    """Return the path of a service's own unit file."""
+    return f"{systemd.UNITS}/{name}.service"
+
+
+def due(
+    item: dict[str, Any],
+    found: dict[str, Any],
+    *,
+    files: Collection[str],
+    reloads: Collection[str],
+    release: bool,
+) -> str:
+    """Return what a wanted service needs: ``start``, ``stop``, ``restart``, ``reload`` or "".
+
+    ``files``: the paths that change; ``reloads``: the services that they name; ``release``: a new one came.
+    """
+    if item["state"] == "stopped":
+        return "stop" if found["state"] == "running" else ""
+    if found["state"] != "running":
+        return "start"
+    new_program = release and any(word.startswith(RELEASE_LINK) for word in item.get("supervise") or ())
+    if new_program or unit(item["name"]) in files:
+        return "restart"
+    return "reload" if item["name"] in reloads else ""
+
+
+def save(node: Node, item: dict[str, Any], action: str) -> dict[str, Any]:
+    """Return how a service is before ``action``, for ``restore``."""
+    found = runner(node, item)
+    record: dict[str, Any] = {"item": item, "action": action, "known": bool(found and found.known)}
+    if found is not None and record["known"]:
+        record.update(running=found.running(), enabled=found.enabled(), identity=found.identity())
+    return record
+
+
+def act(node: Node, item: dict[str, Any], action: str) -> None:
+    """Do ``action`` with a service and see that it worked; raises AgentError."""
+    found = _known(node, item)
+    if action == "reload":
+        _reload(node, found)
+    if action in ("stop", "restart"):
+        found.stop()
+    if action in ("start", "restart"):
+        found.start()
+    if action != "stop" and item["name"] == relay.SERVICE:
+        relay.wait_for_config(node)
+
+
+def enable(node: Node, item: dict[str, Any]) -> bool:
+    """Have a service started at boot or not, as wanted; return whether that was a change."""
+    found = _known(node, item)
+    if found.enabled() == item["enabled"]:
+        return False
+    found.enable(item["enabled"])
+    return True
+
+
+def _known(node: Node, item: dict[str, Any]) -> Runner:
+    found = runner(node, item)
+    if found is None or not found.known:
+        message = f"service {item['name']} is not known on the node"
+        hint = (
+            "no unit, init script or supervise command has this name: check the spelling, or list its package"
+        )
+        raise AgentError("unsupported", message, hint=hint, item=item["name"], step="services")
+    return found
+
+
+def _reload(node: Node, found: Runner) -> None:
+    if found.name != relay.SERVICE or not relay.reload(node):
+        found.reload()
+
+
+def restore(node: Node, record: dict[str, Any]) -> None:
+    """Bring a service back to what ``save`` recorded; raises AgentError.
+
+    A process that is still the one of then was never restarted: it only has to read its files again.
+    """
+    item = record["item"]
+    found = runner(node, item)
+    if found is None:
+        return
+    if not record["known"]:
+        if found.known and found.running():
+            found.stop()
+        return
+    if found.enabled() != record["enabled"]:
+        found.enable(record["enabled"])
+    _restore_state(node, record, found)
+
+
+def _restore_state(node: Node, record: dict[str, Any], found: Runner) -> None:
+    running = found.running()
+    if not record["running"]:
+        if running:
+            found.stop()
+    elif not running:
+        act(node, record["item"], "start")
+    elif record["action"] in ("start", "restart") and not _same(record["identity"], found.identity()):
+        act(node, record["item"], "restart")
+    elif record["action"]:
+        act(node, record["item"], "reload")
+
+
+def _same(then: list[int] | None, now: tuple[int, int] | None) -> bool:
+    return then is not None and now is not None and tuple(then) == now
+
+
+def is_unit(path: str) -> bool:
+    """Return whether a path is systemd's business."""
+    return path.startswith(systemd.UNITS + "/")
+
+
+read_units = systemd.read_units

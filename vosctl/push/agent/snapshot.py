@@ -1,0 +1,179 @@
+"""The state before an apply, whole and on disk before anything changes, and the way back to it."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+from vosctl.push.agent import clock, durable, files, firewall, release, services, sysctls
+from vosctl.push.agent.errors import AgentError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from vosctl.push.agent.node import Node
+    from vosctl.push.agent.state import State
+    from vosctl.push.agent.work import Work
+
+KEPT = 5
+MANIFEST = "manifest.json"
+BALLAST = "ballast"
+# Documents of the agent itself that an apply changes.
+DOCUMENTS = ("applied", "firewall", "loaded")
+
+
+def folder(node: Node, identity: str) -> str:
+    """Return where the snapshot taken before the apply ``identity`` lies."""
+    return node.state(f"snapshots/{identity}")
+
+
+def take(state: State, work: Work, identity: str, holder: str) -> None:
+    """Write the snapshot for ``work``; it appears under its name only when it is complete. Raises OSError, AgentError."""
+    node = state.node
+    new = folder(node, "." + identity)
+    durable.remove_tree(new)
+    os.mkdir(new, 0o700)
+    paths = [item["path"] for item in work.put] + work.remove
+    records = [files.save(node, path, f"{new}/{number}") for number, path in enumerate(paths)]
+    places = {os.path.dirname(node.path(item["path"])) for item in work.put}
+    manifest = {
+        "id": identity,
+        "holder": holder,
+        "time": clock.now(),
+        "files": records,
+        "folders": sorted({missing for place in places for missing in durable.missing_folders(place)}),
+        "release": {"link": release.current(node)} if work.release else None,
+        "firewall": firewall.save(work.before) if work.firewall is not None and work.before.kernel else None,
+        "sysctls": {key: sysctls.read(key) for key, _ in work.settings},
+        "services": [services.save(node, item, action) for item, action in _service_actions(work)],
+        "documents": {name: state.load(name) for name in DOCUMENTS},
+    }
+    _make_room(
+        f"{new}/{BALLAST}", sum(_size(f"{new}/{record['blob']}") for record in records if "blob" in record)
+    )
+    durable.write_json(f"{new}/{MANIFEST}", manifest)
+    durable.remove_tree(folder(node, identity))
+    os.rename(new, folder(node, identity))
+    durable.sync_folder(node.state("snapshots"))
+
+
+def _service_actions(work: Work) -> list[tuple[dict[str, Any], str]]:
+    acted = {item["name"] for item, _ in work.actions}
+    return work.actions + [(item, "") for item in work.enable if item["name"] not in acted]
+
+
+def _size(path: str) -> int:
+    return os.stat(path).st_size + 4096
+
+
+def _make_room(path: str, size: int) -> None:
+    # Going back writes the old files again. This room is given up first, so that a disk which
+    # somebody else filled in the meantime does not keep the node from going back.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, size + 65536)
+    finally:
+        os.close(descriptor)
+
+
+def manifest(node: Node, identity: str) -> dict[str, Any] | None:
+    """Return a snapshot's manifest, None when there is no such snapshot."""
+    found = durable.read_json(f"{folder(node, identity)}/{MANIFEST}")
+    return found if isinstance(found, dict) else None
+
+
+def restore(state: State, identity: str) -> list[str]:
+    """Bring the node back to a snapshot; return what did not work, [] when the node is as it was.
+
+    Every part compares first and changes only what differs, so that it can be run again after it
+    was killed at any point.
+    """
+    found = manifest(state.node, identity)
+    if found is None:
+        return [f"snapshot {identity} is missing or unreadable"]
+    node = state.node
+    durable.discard(f"{folder(node, identity)}/{BALLAST}")
+    errors: list[str] = []
+    for record in found["files"]:
+        _attempt(errors, record["path"], partial(files.restore, node, record, folder(node, identity)))
+    for path in reversed(found["folders"]):
+        _remove_folder(path)
+    if found["release"] is not None:
+        _attempt(errors, "release", partial(release.restore, node, found["release"]["link"]))
+    if found["firewall"] is not None:
+        _attempt(errors, "firewall", partial(_restore_firewall, node, found["firewall"]))
+    for key, value in found["sysctls"].items():
+        _attempt(errors, f"sysctl {key}", partial(_restore_setting, key, value))
+    _restore_services(node, found, errors)
+    for name in DOCUMENTS:
+        _attempt(errors, name, partial(state.store, name, found["documents"][name]))
+    return errors
+
+
+def _attempt(errors: list[str], what: str, restore_one: Callable[[], None]) -> None:
+    try:
+        restore_one()
+    except AgentError as error:
+        errors.append(f"{what}: {error.message}")
+    except OSError as error:
+        errors.append(f"{what}: {error.strerror or error}")
+
+
+def _remove_folder(path: str) -> None:
+    try:
+        os.rmdir(path)
+        durable.sync_folder(os.path.dirname(path))
+    except OSError:
+        # Somebody else put something there since, or it was never made.
+        return
+
+
+def _restore_firewall(node: Node, saved: dict[str, Any]) -> None:
+    now = firewall.look(node)
+    now.require()
+    change = firewall.restored_change(saved, now)
+    if change or set(now.sets) - change.keep:
+        change.apply_sets()
+        change.apply_rules()
+
+
+def _restore_setting(key: str, value: str | None) -> None:
+    if value is not None and not sysctls.equal(sysctls.read(key), value):
+        sysctls.write(key, value)
+
+
+def _restore_services(node: Node, found: dict[str, Any], errors: list[str]) -> None:
+    if node.has_systemd and any(services.is_unit(record["path"]) for record in found["files"]):
+        _attempt(errors, "systemd", services.read_units)
+    for record in found["services"]:
+        name = record["item"]["name"]
+        _attempt(errors, f"service {name}", partial(services.restore, node, record))
+
+
+def chain(state: State) -> list[str]:
+    """Return the applies that can be taken back, the last one first."""
+    found: list[str] = []
+    identity = state.applied().get("id")
+    while identity and identity not in found:
+        record = manifest(state.node, identity)
+        if record is None:
+            break
+        found.append(identity)
+        identity = (record["documents"].get("applied") or {}).get("id")
+    return found
+
+
+def prune(state: State) -> None:
+    """Remove snapshots but those of the last applies, and releases that none of these needs."""
+    node = state.node
+    keep = chain(state)[:KEPT]
+    links = []
+    for identity in keep:
+        record = manifest(node, identity) or {}
+        links.append((record.get("release") or {}).get("link"))
+    for name in os.listdir(node.state("snapshots")):
+        if name not in keep:
+            durable.remove_tree(folder(node, name))
+    release.prune(node, links)

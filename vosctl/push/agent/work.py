@@ -1,0 +1,180 @@
+"""Works out, before anything is touched, everything that an apply will do to the node."""
+
+from __future__ import annotations
+
+from vosctl.push.agent import clock, files, firewall, release, services, sysctls
+from vosctl.push.agent.errors import AgentError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from vosctl.push.agent.firewall import Firewall
+    from vosctl.push.agent.state import State
+
+
+class Work:
+    """What differs between an observed and a wanted state, as things to do.
+
+    - ``put``: wanted files to write, with their content and owner; ``remove``: paths of orphans.
+    - ``release``: the release to switch to; ``archive``: its bytes when it has to be unpacked.
+    - ``firewall``: the change of sets and rules, None where the node has none to change.
+    - ``settings``: sysctls to write; ``enable``: services whose start at boot changes.
+    - ``actions``: services with what they need (see ``services.due``).
+    """
+
+    def __init__(
+        self,
+        state: State,
+        wanted: dict[str, Any],
+        items: dict[str, Any],
+        observed: dict[str, Any],
+        now: Firewall,
+    ) -> None:
+        self.node = state.node
+        self.wanted = wanted
+        self.items = items
+        self.observed = observed
+        self.before = now
+        self.applied = state.applied()
+        self.remove: list[str] = observed["orphans"]["files"]
+        self.put = [item for item in wanted["files"] if files.differs(observed["files"][item["path"]], item)]
+        self.release = self._release()
+        self.archive: bytes | None = None
+        self.firewall = self._firewall()
+        self.settings = self._settings()
+        self.enable = [item for item in wanted["services"] if self._enable_differs(item)]
+        self.actions = self._actions()
+
+    def _release(self) -> dict[str, Any] | None:
+        wanted: dict[str, Any] | None = self.wanted.get("release")
+        found = self.observed["release"]
+        return wanted if wanted and (not found or found["digest"] != wanted["digest"]) else None
+
+    def _firewall(self) -> firewall.Change | None:
+        if not self.node.is_machine:
+            return None
+        if self.before.kernel is None:
+            if self.wanted["sets"] or self.wanted["rulesets"]:
+                self.before.require()
+            return None
+        return firewall.wanted_change(self.wanted, self.items, firewall.compare(self.wanted, self.observed))
+
+    def _settings(self) -> list[tuple[str, str]]:
+        if not self.node.is_machine:
+            return []
+        keys = {item["key"] for item in self.wanted["sysctls"]}
+        changes = []
+        for item in self.wanted["sysctls"]:
+            found = self.observed["sysctls"][item["key"]]
+            if not found["held"] and not sysctls.equal(found["value"], item["value"]):
+                changes.append((item["key"], item["value"]))
+        for key, original in (self.applied.get("originals") or {}).items():
+            if key not in keys and original is not None and not sysctls.equal(sysctls.read(key), original):
+                changes.append((key, original))
+        return changes
+
+    def _enable_differs(self, item: dict[str, Any]) -> bool:
+        found = self.observed["services"][item["name"]]
+        return bool(found["enabled"] != item["enabled"]) and services.runner(self.node, item) is not None
+
+    def _actions(self) -> list[tuple[dict[str, Any], str]]:
+        paths = {item["path"] for item in self.put} | set(self.remove)
+        reloads = {str(item["reload"]) for item in self.put if item.get("reload")}
+        reloads |= {name for path, name in (self.applied.get("reloads") or {}).items() if path in self.remove}
+        actions = []
+        for item in self.wanted["services"]:
+            found = self.observed["services"][item["name"]]
+            action = services.due(item, found, files=paths, reloads=reloads, release=self.release is not None)
+            if action and services.runner(self.node, item) is not None:
+                actions.append((item, action))
+        named = {item["name"] for item in self.wanted["services"]}
+        return actions + [(other, "reload") for other in self._others(sorted(reloads - named))]
+
+    def _others(self, names: list[str]) -> list[dict[str, Any]]:
+        # Files may name a service that the site does not manage: it reads its file again if it runs.
+        found = []
+        for name in names:
+            item = {"name": name, "state": "running", "enabled": True, "supervise": [], "pidfile": ""}
+            driver = services.runner(self.node, item)
+            if driver is not None and (not driver.known or driver.running()):
+                found.append(item)
+        return found
+
+    def load_content(self) -> list[tuple[dict[str, Any], bytes, tuple[int, int]]]:
+        """Return the files to write with content and owner; raises AgentError for what was not sent or is unknown."""
+        sent = self.items.get("files") or {}
+        return [
+            (
+                item,
+                files.content(item, sent, self.observed["files"][item["path"]], self.node),
+                files.owner_ids(self.node, item),
+            )
+            for item in self.put
+        ]
+
+    def load_archive(self) -> None:
+        """Decode the release's archive when the node lacks it; raises AgentError."""
+        if self.release is None or release.is_unpacked(self.node, self.release):
+            return
+        text = (self.items.get("release") or {}).get("archive")
+        if text is None:
+            raise AgentError(
+                "unsupported", "the node lacks the release and it was not sent", item="release", step="check"
+            )
+        self.archive = release.decode(text)
+
+    @property
+    def changed(self) -> list[str]:
+        """What is going to change, for people, as ``file /etc/…``, ``set vos-…`` or ``rules v4``."""
+        found = [f"release {release.name_of(self.release)}"] if self.release else []
+        found += [f"file {item['path']}" for item in self.put] + [
+            f"file {path} removed" for path in self.remove
+        ]
+        if self.firewall:
+            found += [f"set {name}" for name in self.firewall.put]
+            found += [f"set {name} removed" for name in self.stale_sets]
+            found += [f"rules v{family}" for family in self.firewall.target]
+        elif self.stale_sets:
+            found += [f"set {name} removed" for name in self.stale_sets]
+        found += [f"sysctl {key}" for key, _ in self.settings]
+        found += [
+            f"service {item['name']} {'enabled' if item['enabled'] else 'disabled'}" for item in self.enable
+        ]
+        return found + [f"service {item['name']} {action}" for item, action in self.actions]
+
+    @property
+    def stale_sets(self) -> list[str]:
+        """Own sets that are not wanted any more."""
+        return list(self.observed["orphans"]["sets"]) if self.node.is_machine else []
+
+    def result(self, identity: str, holder: str, revision: str | None) -> dict[str, Any]:
+        """Return the applied state that the work leads to."""
+        wanted = self.wanted
+        return {
+            "id": identity,
+            "node": wanted.get("node"),
+            "holder": holder,
+            "revision": revision,
+            "time": clock.now(),
+            "confirmed": False,
+            "release": wanted.get("release"),
+            "files": {item["path"]: item["digest"] for item in wanted["files"]},
+            "reloads": {item["path"]: item["reload"] for item in wanted["files"] if item.get("reload")},
+            "sets": {item["name"]: item["digest"] for item in wanted["sets"]},
+            "rulesets": {str(item["family"]): item["digest"] for item in wanted["rulesets"]},
+            "sysctls": {item["key"]: item["value"] for item in wanted["sysctls"]},
+            "originals": self._originals(),
+            "packages": wanted["packages"],
+            "services": wanted["services"],
+        }
+
+    def _originals(self) -> dict[str, str]:
+        known = self.applied.get("originals") or {}
+        found = {}
+        for item in self.wanted["sysctls"]:
+            seen = self.observed["sysctls"][item["key"]]
+            value = known.get(item["key"], seen["value"])
+            if value is not None and not seen["held"]:
+                found[item["key"]] = value
+        return found

@@ -42,7 +42,6 @@ missing_packages() {
     has conntrack || printf ' conntrack'
     has tcpdump || printf ' tcpdump'
     has ps || printf ' procps'
-    has sudo || printf ' sudo'
     has nsenter || printf ' util-linux'
 }
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -213,3 +214,38 @@ def test_a_host_that_cannot_start_says_why_and_leaves_nothing(tmp_path):
         Fleet.up((A, HostSpec("x", "10.231.0.9", iptables="imaginary")), tmp_path)
     assert state.named(tmp_path) is None
     assert str(tmp_path) not in Path("/proc/mounts").read_text()
+
+
+INTERRUPTED = """
+import sys
+import time
+from pathlib import Path
+from vosctl.fleet import Fleet, HostSpec
+hosts = [HostSpec(f"{sys.argv[2]}-{i}", f"10.231.1.{i + 2}", sshd=False) for i in range(60)]
+print("ready", flush=True)
+Fleet.up(hosts, Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("delay", [0.02, 0.1, 0.2, 0.4])
+def test_an_interrupted_start_leaves_nothing(tmp_path, delay):
+    mine = f"cut{os.getpid()}-{delay}"
+    starting = subprocess.Popen(
+        (sys.executable, "-c", INTERRUPTED, str(tmp_path / "left"), mine), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    with starting:
+        starting.stdout.readline()
+        time.sleep(delay)
+        os.killpg(starting.pid, signal.SIGINT)
+        assert b"KeyboardInterrupt" in starting.communicate(timeout=60)[1]
+    assert state.named(tmp_path / "left") is None
+    assert str(tmp_path) not in Path("/proc/mounts").read_text()
+    assert not [path for path in Path("/proc").glob("[0-9]*") if f"init of {mine}" in _command(path)]
+
+
+def _command(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_text()
+    except OSError:
+        return ""

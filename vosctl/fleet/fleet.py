@@ -223,21 +223,13 @@ class Fleet:
 
     def _launch(self, hosts: Sequence[HostSpec]) -> None:
         orders = [self._order(host) for host in hosts]
-        result = subprocess.run(
-            (sys.executable, "-m", "vosctl.fleet.launch"), input=json.dumps({"hosts": orders}),
-            capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
-        answers = [json.loads(line) for line in result.stdout.splitlines()]
-        for answer in answers:
-            if "pid" in answer:
-                record = asdict(Process.of(answer["pid"]))
-                path = self._host_directory(answer["name"]) / "process"
-                path.write_text(json.dumps(record), encoding="ascii")
+        said, complained = _start(json.dumps({"hosts": orders}))
+        answers = [json.loads(line) for line in said.splitlines()]
         for answer in answers:
             if "error" in answer:
                 raise HostError(answer["name"], f"did not start: {answer['error']}")
         if len(answers) < len(hosts):
-            raise VosctlError(f"the fleet did not start: {result.stderr.strip()}")
+            raise VosctlError(f"the fleet did not start: {complained.strip()}")
         self._controller_ip(*(f"link set {self.port(host.name)} master {BRIDGE} up" for host in hosts))
         for host in hosts:
             if host.sshd:
@@ -254,7 +246,7 @@ class Fleet:
             "authorized_key": public, "controller": self.controller, "disk": str(disk),
             "host_key": self._host_keys[host.name].split("\n\n")[0] + "\n",
             "hosts": f"127.0.0.1 localhost\n::1 localhost\n{names}", "log": str(directory / "log"),
-            "port": self.port(host.name), "prefix": self._interface.network.prefixlen,
+            "port": self.port(host.name), "record": str(directory / "process"), "prefix": self._interface.network.prefixlen,
         }  # fmt: skip
 
     def _await_sshd(self, name: str, *, seconds: float = 20) -> None:
@@ -276,10 +268,9 @@ class Fleet:
         if name not in self.hosts:
             raise VosctlError(f"the fleet has no host {name!r}", hint=f"it has {', '.join(self.hosts)}")
         try:
-            record = (self._host_directory(name) / "process").read_text(encoding="ascii")
+            return Process.recorded(self._host_directory(name) / "process")
         except FileNotFoundError:
             raise HostError(name, "the host is down", hint="reboot it") from None
-        return Process(**json.loads(record))
 
     def _host_directory(self, name: str) -> Path:
         return self.directory / "hosts" / name
@@ -292,6 +283,23 @@ def clean(directory: Path) -> None:
         state.dismantle(found, directory.resolve())
     for name, path in state.orphans():
         state.dismantle(name, path)
+
+
+def _start(orders: str) -> tuple[str, str]:
+    launcher = subprocess.Popen(
+        (sys.executable, "-m", "vosctl.fleet.launch"), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    with launcher:
+        try:
+            return launcher.communicate(orders)
+        except BaseException:
+            # Nobody listens any more: it ends after the host at hand, which it has put on record.
+            for stream in (launcher.stdin, launcher.stdout):
+                with suppress(OSError):
+                    stream.close()  # type: ignore[union-attr]
+            launcher.wait()
+            raise
 
 
 def _describe(name: str, hosts: Sequence[HostSpec], interface: str) -> dict[str, Any]:

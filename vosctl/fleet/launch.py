@@ -14,10 +14,12 @@ import shutil
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from vosctl.fleet import kernel
+from vosctl.fleet.state import Process
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 OVERLAID = ("etc", "opt", "usr", "var")
@@ -67,6 +69,9 @@ def start(host: Host) -> dict[str, Any]:
     with os.fdopen(reader, encoding="utf-8") as stream:
         said = stream.read().splitlines()
     os.waitpid(child, 0)
+    if said and said[0].isdigit():
+        with suppress(ProcessLookupError):
+            Process.of(int(said[0])).record(Path(host["record"]))
     if len(said) == 1 and said[0].isdigit():
         return {"pid": int(said[0])}
     return {"error": said[-1] if said else "died before it had namespaces"}
@@ -110,7 +115,7 @@ def _become_init(host: Host, writer: int, log: int) -> NoReturn:
         for descriptor, target in ((null, 0), (log, 1), (log, 2)):
             os.dup2(descriptor, target)
         environment = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/root"}
-        os.execve("/bin/sh", ("init", "-c", INIT, "init", config), environment)  # noqa: S606
+        os.execve("/bin/sh", (f"init of {host['name']}", "-c", INIT, host["controller"], config), environment)  # noqa: S606
     except OSError as error:
         os.write(writer, f"{_reason(error)}\n".encode())
     os._exit(1)

@@ -49,6 +49,15 @@ class Process:
         except (FileNotFoundError, IndexError):
             raise ProcessLookupError(f"no process {pid}") from None
 
+    @classmethod
+    def recorded(cls, path: Path) -> Process:
+        """Return the process of a file that ``record`` wrote; raises OSError or ValueError."""
+        return cls(**json.loads(path.read_text(encoding="ascii")))
+
+    def record(self, path: Path) -> None:
+        """Write it to a file."""
+        path.write_text(json.dumps(asdict(self)), encoding="ascii")
+
     def alive(self) -> bool:
         """Return whether it still runs; a zombie does not."""
         try:
@@ -141,7 +150,7 @@ def dismantle(name: str, directory: Path) -> None:
     """Remove everything that makes up a fleet, in whatever half-made state it is."""
     for record in (directory / "hosts").glob("*/process"):
         with suppress(OSError, ValueError):
-            Process(**json.loads(record.read_text(encoding="utf-8"))).kill()
+            Process.recorded(record).kill()
         record.unlink(missing_ok=True)
     for pid in _inhabitants(name):
         with suppress(ProcessLookupError):

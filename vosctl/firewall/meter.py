@@ -1,4 +1,4 @@
-"""How much one source and its whole network may send: hashlimit tables sized so that they never fill up."""
+"""How much one source and its whole network may send: hashlimit tables that a flood of sources does not fill."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from vosctl.site.model import Budget
 SOURCE_BITS = {4: 32, 6: 128}
 NETWORK_BITS = {4: 24, 6: 64}
 
-# A full table drops every new source, genuine ones included, so it must hold all sources that can
-# appear before the oldest is forgotten: no core gets more strangers' packets than this through the rules.
-_NEW_SOURCES_A_SECOND = 200_000
-_BUCKETS = 32_768
-_SHORTEST_MEMORY = 5  # seconds
+# A full table drops every new source, genuine ones included, so each is as large as the kernel allows
+# (its default is 65,536); entries take memory only once there are such sources.
+_ENTRIES = 1 << 20
+_BUCKETS = 1 << 15
+_SHORTEST_MEMORY = 2  # seconds
 
 
 def over_budget(tag: str, budget: Budget, *, family: int, prefix: int) -> ir.Above:
     """Return the match for packets over ``budget`` of a source prefix; ``tag`` (3 letters) names the table.
 
-    A source is forgotten once its bucket would be full again anyway. The name carries a digest of
-    the parameters, since the kernel would go on with those of an old table of the same name.
+    A source is forgotten as soon as its bucket would be full again anyway, so that the table holds
+    the more new ones: 1,048,576 in that time. The name carries a digest of the parameters, since the
+    kernel would go on with those of an old table of the same name.
     """
     refill = -(-budget.burst // budget.rate) + 1
     expire = max(refill, _SHORTEST_MEMORY)
-    entries = _NEW_SOURCES_A_SECOND * expire
-    shape = f"{budget.rate} {budget.burst} {prefix} {_BUCKETS} {entries} {expire}"
+    shape = f"{budget.rate} {budget.burst} {prefix} {_BUCKETS} {_ENTRIES} {expire}"
     digest = hashlib.sha256(shape.encode()).hexdigest()[:7]
     return ir.Above(
         name=f"vos-{tag}{digest}",
@@ -34,7 +34,7 @@ def over_budget(tag: str, budget: Budget, *, family: int, prefix: int) -> ir.Abo
         burst=budget.burst,
         prefix=min(prefix, SOURCE_BITS[family]),
         buckets=_BUCKETS,
-        entries=entries,
+        entries=_ENTRIES,
         expire=expire * 1000,
     )
 

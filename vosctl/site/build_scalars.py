@@ -11,8 +11,8 @@ from vosctl.site.model import Address, Network, PortRange
 from vosctl.site.suggest import did_you_mean
 from vosctl.site.tree import Scalar
 
-_DURATION = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>ms|s|m|h|d)?")
-_UNITS = {"ms": "milliseconds", None: "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DURATION = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>s|m|h|d)?")
+_UNITS = {None: "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _MONEY = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?")
 _PORTS = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
 _LAST_PORT = 65535

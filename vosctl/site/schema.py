@@ -7,18 +7,16 @@ import re
 from collections.abc import Mapping as MappingABC
 from enum import Enum
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft7Validator
 
+from vosctl import resources
 from vosctl.errors import VosctlError
 from vosctl.site.problems import Problems
 from vosctl.site.schema_words import problem_of
 from vosctl.site.tree import Value, plain
 
-_PACKAGE = Path(__file__).resolve().parents[1]
-_FOLDERS = (_PACKAGE / "schemas", _PACKAGE.parent / "schemas")
 _DEFINITION = re.compile(r"^(?P<document>[a-z]+\.json)?(?:#/definitions/(?P<name>[a-z_]+))?$")
 _LEFT_TO_THE_BUILDER = ("pattern", "patternErrorMessage", "minimum", "maximum")
 
@@ -50,15 +48,9 @@ def validator(kind: Kind) -> Draft7Validator:
 @cache
 def document(kind: Kind) -> MappingABC[str, Any]:
     """Return the schema of ``kind`` as it stands in its file."""
-    for folder in _FOLDERS:
-        path = folder / f"{kind.value}.json"
-        if path.is_file():
-            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return data
-    raise VosctlError(
-        f"the schema {kind.value}.json is missing from {_FOLDERS[0]}",
-        hint="install vosctl again: its files are incomplete",
-    )
+    path = resources.schemas() / f"{kind.value}.json"
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return data
 
 
 @cache

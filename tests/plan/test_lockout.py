@@ -60,10 +60,26 @@ def test_no_ruleset_of_the_family_is_no_danger():
 
 
 def test_chains_that_are_not_on_the_way_do_not_count():
-    hooks = (Hook("filter", "FORWARD", "VOS-INPUT"), Hook("raw", "OUTPUT", "VOS-INPUT"))
+    hooks = (Hook("filter", "FORWARD", "VOS-INPUT"), Hook("raw", "FORWARD", "VOS-INPUT"))
     assert check(node("VOS-INPUT -j DROP", hooks=hooks), INSIDE) == ""
     raw = (Hook("raw", "PREROUTING", "VOS-INPUT"),)
     assert check(node("VOS-INPUT -j DROP", table="raw", hooks=raw), INSIDE)
+
+
+@pytest.mark.parametrize(
+    ("rule", "passes"),
+    [
+        ("-p udp -m udp --sport 16384:32767 -j DROP", True),
+        ("-p tcp -m multiport --ports 5060,5061 -m dscp --dscp 0x00 -j DSCP --set-dscp 0x18", True),
+        ("-p tcp -m tcp --sport 22 -j DROP", False),
+        ("-d 192.0.2.0/24 -m conntrack --ctstate ESTABLISHED -j DROP", False),
+        ("-m conntrack --ctstate NEW -j DROP", True),
+    ],
+)
+def test_answers_must_get_out(rule, passes):
+    assert (
+        check(node(f"VOS-INPUT {rule}", hooks=(Hook("filter", "OUTPUT", "VOS-INPUT"),)), INSIDE) == ""
+    ) is passes
 
 
 @pytest.mark.parametrize(
@@ -84,10 +100,14 @@ def test_chains_that_are_not_on_the_way_do_not_count():
         ("-i eth7 -j DROP", False),
         ("-f -j DROP", True),
         ("-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j DROP", False),
-        ("-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -j DROP", True),
+        ("-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -j DROP", False),
         ("-p tcp -m tcp --tcp-flags ALL NONE -j DROP", True),
         ("-p tcp -m tcp --tcp-flags SYN,ECE SYN -j DROP", False),
+        ("-p tcp -m tcp --tcp-flags ACK ACK -j DROP", False),
+        ("-p tcp -m tcp --tcp-flags RST RST -j DROP", True),
+        ("-p tcp -m tcp --tcp-flags PSH PSH -j DROP", False),
         ("-m conntrack --ctstate INVALID -j DROP", True),
+        ("-m conntrack --ctstate ESTABLISHED -j DROP", False),
         ("-m conntrack --ctstate NEW -j REJECT --reject-with icmp-port-unreachable", False),
         ("-m set --match-set vos-admin src -j DROP", False),
         ("-m set ! --match-set vos-admin src -j DROP", True),
@@ -212,6 +232,7 @@ def test_what_passes_the_guard_passes_the_kernel(link):
     listener = inside(host, socket.socket)
     listener.bind(("10.77.0.1", 2222))
     listener.listen(64)
+    listener.settimeout(2)
     passed = 0
     with listener:
         for desired in (random_node(dice) for _ in range(2000)):
@@ -227,7 +248,11 @@ def test_what_passes_the_guard_passes_the_kernel(link):
             with client:
                 client.settimeout(2)
                 client.connect(("10.77.0.1", 2222))
-                listener.accept()[0].close()
+                server = listener.accept()[0]
+                with server:
+                    client.sendall(b"through")
+                    server.settimeout(2)
+                    assert server.recv(16) == b"through"
     assert passed > 60
 
 

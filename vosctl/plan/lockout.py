@@ -1,6 +1,7 @@
 """Whether the compiled packet filter lets the controller's own SSH connection in.
 
-Walks the compiled restore input for the first packet of a new TCP connection. A match that is not
+Walks the compiled restore input for the segments of a new TCP connection: the first (NEW) and all
+later ones (ESTABLISHED), which rules may treat differently. A match that is not
 modelled here may or may not hold, so both ways are followed: the answer is "passes" only where no
 way leads to a drop. Dropping chains that belong to others cannot be seen and are not judged.
 """
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from vosctl.compile.desired import Desired, Hook, IpSet, Ruleset
+from vosctl.compile.desired import Desired, IpSet, Ruleset
 from vosctl.plan.observed import SshPath
 from vosctl.plan.packet import Packet, Rule, matches, parse_rule
 
@@ -24,8 +25,10 @@ class Fate(Enum):
     RETURN = "return"
 
 
-# In the order in which a packet for the node itself meets them.
-_INPUT_PATH = (
+Places = tuple[tuple[str, str], ...]
+
+# In the order in which packets to and from the node itself meet them.
+_INPUT_PATH: Places = (
     ("raw", "PREROUTING"),
     ("mangle", "PREROUTING"),
     ("nat", "PREROUTING"),
@@ -33,6 +36,15 @@ _INPUT_PATH = (
     ("filter", "INPUT"),
     ("security", "INPUT"),
     ("nat", "INPUT"),
+)
+_OUTPUT_PATH: Places = (
+    ("raw", "OUTPUT"),
+    ("mangle", "OUTPUT"),
+    ("nat", "OUTPUT"),
+    ("filter", "OUTPUT"),
+    ("security", "OUTPUT"),
+    ("mangle", "POSTROUTING"),
+    ("nat", "POSTROUTING"),
 )
 _FATES = {"ACCEPT": Fate.ACCEPT, "DROP": Fate.DROP, "REJECT": Fate.DROP, "RETURN": Fate.RETURN}
 _DROPS = ("DROP", "REJECT")
@@ -70,26 +82,33 @@ def check(desired: Desired, path: SshPath) -> str:
     ruleset = next((rules for rules in desired.rulesets if rules.family == family), None)
     if ruleset is None:
         return ""
-    packet = Packet(source=path.client, destination=path.server, port=path.port)
+    opening = Packet(source=path.client, destination=path.server, port=path.port)
+    answer = Packet(source=path.server, destination=path.client, port=None, opening=False)
+    segments = (
+        (_INPUT_PATH, opening),
+        (_INPUT_PATH, replace(opening, opening=False)),
+        (_OUTPUT_PATH, answer),
+    )
     try:
-        walk = _Walk(ruleset, {ipset.name: ipset for ipset in desired.sets}, packet)
+        reasons = [_dropped_by(ruleset, desired.sets, places, segment) for places, segment in segments]
     except (ValueError, IndexError) as error:
         return f"the new IPv{family} rules cannot be read: {error}"
-    for hook in _on_the_way(ruleset.hooks):
-        verdict = walk.chain(hook.table, hook.chain, 0)
-        if Fate.DROP in verdict.fates:
-            return (
-                f"the new IPv{family} rules may drop the controller's own SSH connection "
-                f"({path.client} to port {path.port}): {verdict.dropped_by}; "
-                f"put {path.client} into firewall.admin and {path.port} into firewall.management"
-            )
-    return ""
+    dropped_by = next((reason for reason in reasons if reason is not None), None)
+    if dropped_by is None:
+        return ""
+    return (
+        f"the new IPv{family} rules may drop the controller's own SSH connection "
+        f"({path.client} to port {path.port}): {dropped_by}; "
+        f"put {path.client} into firewall.admin and {path.port} into firewall.management"
+    )
 
 
-def _on_the_way(hooks: tuple[Hook, ...]) -> list[Hook]:
-    places = {place: order for order, place in enumerate(_INPUT_PATH)}
-    met = [hook for hook in hooks if (hook.table, hook.parent) in places]
-    return sorted(met, key=lambda hook: places[hook.table, hook.parent])
+def _dropped_by(ruleset: Ruleset, sets: tuple[IpSet, ...], places: Places, packet: Packet) -> str | None:
+    """Return a rule that may drop the packet on its way, None where no way leads to one."""
+    walk = _Walk(ruleset, {ipset.name: ipset for ipset in sets}, packet)
+    hooks = (hook for place in places for hook in ruleset.hooks if (hook.table, hook.parent) == place)
+    verdicts = (walk.chain(hook.table, hook.chain) for hook in hooks)
+    return next((verdict.dropped_by for verdict in verdicts if Fate.DROP in verdict.fates), None)
 
 
 class _Walk:

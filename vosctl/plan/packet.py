@@ -1,4 +1,4 @@
-"""Matches one packet, the first of a new TCP connection, against a rule: yes, no or maybe."""
+"""Matches one packet of a TCP connection against a rule: yes, no or maybe."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ _FREE_TEXT = frozenset({"--comment", "--string", "--hex-string"})
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """A TCP SYN: addresses, and the destination port; the source port may be any.
+    """A TCP segment to ``destination`` and ``port``, from any source port; port None: an answer to any port.
 
+    ``opening``: the SYN that begins the connection, else any later segment that carries data.
     ``tracked`` False: a rule may have taken it out of connection tracking.
     """
 
     source: Address
     destination: Address
-    port: int
+    port: int | None
+    opening: bool = True
     tracked: bool = True
 
 
@@ -92,8 +94,9 @@ def _contains(network: str, address: Address) -> bool:
     return net.version == address.version and address in net
 
 
-def _ports(arguments: Arguments, packet: Packet) -> bool:
-    return any(_port_in(part, packet.port) for part in arguments[0].split(","))
+def _ports(arguments: Arguments, packet: Packet) -> bool | None:
+    port = packet.port
+    return None if port is None else any(_port_in(part, port) for part in arguments[0].split(","))
 
 
 def _port_in(part: str, port: int) -> bool:
@@ -107,19 +110,34 @@ def _interface(arguments: Arguments, packet: Packet) -> bool | None:
     return packet.source == packet.destination or packet.source.is_loopback
 
 
-def _flags(arguments: Arguments, _packet: Packet) -> bool | None:
-    """``--tcp-flags MASK SET`` on a packet that has SYN alone (ECN's flags may be there or not)."""
-    mask, wanted = ({*part.split(",")} - {"NONE"} for part in arguments[:2])
-    if mask & {"ECE", "CWR"}:
+def _flags(arguments: Arguments, packet: Packet) -> bool | None:
+    """``--tcp-flags MASK SET``: a SYN has no other flag (but perhaps ECN's), a later segment ACK at least."""
+    if packet.port is None:
         return None
-    return wanted == (mask & {"SYN"} if "ALL" not in mask else {"SYN"})
+    mask, wanted = (_flag_set(part) for part in arguments[:2])
+    known = {"SYN": packet.opening, "ACK": not packet.opening, "RST": False}
+    if packet.opening:
+        known.update(FIN=False, PSH=False, URG=False)
+    if any((flag in wanted) != value for flag, value in known.items() if flag in mask):
+        return False
+    return True if mask <= known.keys() else None
+
+
+def _flag_set(text: str) -> set[str]:
+    flags = set(text.split(","))
+    return {"SYN", "ACK", "FIN", "RST", "URG", "PSH"} if "ALL" in flags else flags - {"NONE"}
 
 
 def _state(arguments: Arguments, packet: Packet) -> bool | None:
     states = set(arguments[0].split(","))
+    state = "NEW" if packet.opening else "ESTABLISHED"
     if packet.tracked:
-        return "NEW" in states
-    return True if states >= {"NEW", "UNTRACKED"} else None
+        return state in states
+    return True if states >= {state, "UNTRACKED"} else None
+
+
+def _opens(_arguments: Arguments, packet: Packet) -> bool:
+    return packet.opening
 
 
 def _protocol(arguments: Arguments, _packet: Packet) -> bool:
@@ -144,7 +162,7 @@ _OPTIONS: Mapping[str, Callable[[Arguments, Packet], bool | None]] = {
     "--dports": _ports,
     "-i": _interface,
     "--ctstate": _state,
-    "--syn": _always,
+    "--syn": _opens,
     "--tcp-flags": _flags,
     "-f": _never,
 }

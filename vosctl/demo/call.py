@@ -66,10 +66,18 @@ class Call:
     totals: dict[str, Any]
 
 
-def find_route(ground: Ground, caller: str, callee: str, nodes: tuple[str, str], *, trunk: str = "") -> Route:
+def find_route(
+    ground: Ground,
+    caller: str,
+    callee: str,
+    nodes: tuple[str, str],
+    *,
+    known_as: Mapping[str, str],
+    trunk: str = "",
+) -> Route:
     """Return how a call goes, by what the nodes' relays were told; raises VosctlError where it cannot.
 
-    Of several trunks between the nodes the named one is taken, else the first that encrypts.
+    ``known_as`` are the hosts' addresses in the site, by which gateways are found. Of several trunks between the nodes the named one is taken, else the first that encrypts.
     """
     first, second = (relay_config(ground, node) for node in nodes)
     between = {name: data for name, data in first["trunks"].items() if data["peer"] == nodes[1]}
@@ -80,8 +88,8 @@ def find_route(ground: Ground, caller: str, callee: str, nodes: tuple[str, str],
     chosen = min(between, key=lambda name: (between[name]["mode"] == "none", name))
     return Route(
         caller, callee, *nodes,
-        _gateway(first, "mapping", ground.addresses[caller], caller), chosen,
-        _gateway(second, "routing", ground.addresses[callee], callee),
+        _gateway(first, "mapping", known_as[caller], caller), chosen,
+        _gateway(second, "routing", known_as[callee], callee),
     )  # fmt: skip
 
 

@@ -1,0 +1,56 @@
+"""The demo without privileges: nodes are directories, relays answer on loopback addresses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vosctl.demo.ground import LocalGround
+from vosctl.demo.stage import Stage, copy_site, program, undisturbed
+
+NODES = {"edge-a": "127.0.0.2", "edge-b": "127.0.0.3"}
+OTHERS = {"wire": "127.0.0.4", "customer": "127.0.0.10", "vendor": "127.0.0.11", "attacker": "127.0.0.12"}
+NG_PORT = 2223
+_RELAY = "opt/vosctl/current/bin/vosctl-relay"
+_STOP_SECONDS = 20
+
+
+@contextmanager
+def stage(directory: Path) -> Iterator[Stage]:
+    """Set up the example site with its nodes as directories below ``directory``; stop their relays at the end."""
+    nodes = directory / "nodes"
+    stop_relays(nodes)
+    site = copy_site(directory / "site")
+    for name, address in NODES.items():
+        root = nodes / name
+        root.mkdir(parents=True)
+        variables = {
+            "connection": "local",
+            "host": address,
+            "root": str(root),
+            "relay": {"addresses": [address], "ng": f"{address}:{NG_PORT}"},
+        }
+        # A node's folder is read after its file, so this wins; JSON is YAML.
+        folder = site / "inventory" / "host_vars" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(variables, indent=2)
+        (folder / "zz-here.yml").write_text(text + "\n", encoding="utf-8")
+    try:
+        yield Stage(LocalGround(nodes, NODES | OTHERS), site, (program(),))
+    finally:
+        with undisturbed():
+            stop_relays(nodes)
+
+
+def stop_relays(nodes: Path) -> None:
+    """End the relay of each node below ``nodes`` that has one, also one that a killed demo left."""
+    for name in NODES:
+        relay = nodes / name / _RELAY
+        if relay.exists():
+            subprocess.run(
+                (str(relay), "stop", "--root", str(nodes / name)),
+                check=False, capture_output=True, timeout=_STOP_SECONDS,
+            )  # fmt: skip

@@ -90,10 +90,10 @@ def sync_folder(path: str) -> None:
 
 
 def make_folders(path: str, mode: int = 0o755) -> None:
-    """Make a folder and those above it, durably; raises OSError."""
+    """Make a folder with ``mode`` and those above it, durably; raises OSError."""
     for folder in missing_folders(path):
         with contextlib.suppress(FileExistsError):
-            os.mkdir(folder, mode)
+            os.mkdir(folder, mode if folder == path else 0o755)
         sync_folder(os.path.dirname(folder))
 
 

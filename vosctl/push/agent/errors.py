@@ -23,7 +23,14 @@ class AgentError(Exception):
 
     def frame(self) -> dict[str, Any]:
         """Return the error as a frame for the controller."""
-        return {"op": "error", "kind": self.kind, "error": self.message, "hint": self.hint, "item": self.item}
+        return {
+            "op": "error",
+            "kind": self.kind,
+            "error": self.message,
+            "hint": self.hint,
+            "step": self.step,
+            "item": self.item,
+        }
 
 
 def from_os(error: OSError, *, step: str = "", item: str = "") -> AgentError:

@@ -28,7 +28,7 @@ def gather(node: Node, firewall: Firewall, wanted_packages: Sequence[str] = ()) 
         "arch": system.machine,
         "root": node.root or None,
         "systemd": node.has_systemd,
-        "iptables": {"backend": kernel.backend, "version": kernel.version} if kernel else None,
+        "iptables": {"backend": kernel and kernel.backend, "version": kernel and kernel.version},
         "container": sysctls.in_container(),
         "can": {
             "packages": packages.able(node),

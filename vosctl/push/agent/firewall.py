@@ -72,8 +72,10 @@ class Change:
         """Test the rules without loading them; raises AgentError for what the kernel would refuse."""
         kernel = before.require()
         for family, tables in self.target.items():
-            iptables.test(kernel.backend, family, rules.compose(tables, kernel.own[family]))
-        used = set().union(*map(rules.set_names, self.target.values())) if self.target else set()
+            # Parsing looks for the sets by name, so new ones can only be tried in the rehearsal.
+            if rules.set_names(tables) <= set(before.sets):
+                iptables.test(kernel.backend, family, rules.compose(tables, kernel.own[family]))
+        used = set().union(*map(rules.set_names, self.target.values()))
         sets = "".join(
             (self.put.get(name) or _empty_copy(before.sets[name])).create(name)
             for name in sorted(used | set(self.put))

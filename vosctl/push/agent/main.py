@@ -6,9 +6,8 @@ import signal
 import sys
 
 from vosctl import __version__
-from vosctl.push.agent import boot, confirm, facts, firewall, guard, lock, recovery, relay
+from vosctl.push.agent import facts, firewall, lock
 from vosctl.push.agent import wanted as wanted_state
-from vosctl.push.agent.apply import Apply
 from vosctl.push.agent.errors import AgentError, from_os
 from vosctl.push.agent.frames import Channel
 from vosctl.push.agent.node import Node
@@ -18,7 +17,7 @@ from vosctl.push.agent.wanted import safe_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
 JOURNAL_ENTRIES = 50
@@ -36,6 +35,8 @@ def main(arguments: Sequence[str], archive: str) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     if arguments[:1] == ["guard"]:
+        from vosctl.push.agent import guard  # noqa: PLC0415  see Conversation
+
         guard.watch(Node(_option_root(arguments)), arguments[1])
         return 0
     if arguments[:1] == ["boot"]:
@@ -49,6 +50,8 @@ def _option_root(arguments: Sequence[str]) -> str | None:
 
 
 def _boot(node: Node) -> int:
+    from vosctl.push.agent import boot  # noqa: PLC0415  see Conversation
+
     node.prepare()
     errors = boot.boot(State(node))
     for error in errors:
@@ -57,7 +60,11 @@ def _boot(node: Node) -> int:
 
 
 class Conversation:
-    """Answers requests until the controller says bye or hangs up."""
+    """Answers requests until the controller says bye or hangs up.
+
+    Modules that change things are imported by the requests that need them: most runs find nothing to
+    do, and importing is most of what these cost.
+    """
 
     def __init__(self, channel: Channel, archive: str) -> None:
         self._channel = channel
@@ -85,16 +92,16 @@ class Conversation:
             return from_os(error).frame()
 
     def _dispatch(self, request: dict[str, Any]) -> dict[str, Any]:
+        if request["op"] == "apply":
+            return self._apply(State(_node(request)), request)
         handler = _HANDLERS.get(request["op"])
         if handler is None:
             raise AgentError("unsupported", f"this agent does not know the request {request['op']!r}")
-        state = State(_node(request))
-        if request["op"] == "apply":
-            return self._apply(state, request)
-        answer: dict[str, Any] = handler(state, request)
-        return answer
+        return handler(State(_node(request)), request)
 
     def _apply(self, state: State, request: dict[str, Any]) -> dict[str, Any]:
+        from vosctl.push.agent.apply import Apply  # noqa: PLC0415
+
         with open(self._archive, "rb") as stream:
             archive = stream.read()
         return Apply(state, request, archive, self._progress).run()
@@ -119,14 +126,16 @@ def _node(request: dict[str, Any]) -> Node:
 
 def _inspect(state: State, request: dict[str, Any]) -> dict[str, Any]:
     wanted = wanted_state.check(request.get("wanted"))
-    recovered = recovery.recover(state.node)
+    recovered = _recover(state)
     found = observe(state, wanted, max_content=int(request.get("max_content", MAX_CONTENT)))
     return {"op": "observed", "observed": {**found, "recovered": recovered}}
 
 
 def _status(state: State, request: dict[str, Any]) -> dict[str, Any]:
     del request
-    recovery.recover(state.node)
+    from vosctl.push.agent import relay  # noqa: PLC0415
+
+    _recover(state)
     applied = state.applied()
     return {
         "op": "status",
@@ -145,11 +154,30 @@ def _facts(state: State, request: dict[str, Any]) -> dict[str, Any]:
     return {"op": "facts", "facts": facts.gather(state.node, firewall.look(state.node))}
 
 
-_HANDLERS: dict[str, Any] = {
+def _recover(state: State) -> str:
+    if state.pending() is None:
+        return ""
+    from vosctl.push.agent import recovery  # noqa: PLC0415
+
+    return recovery.recover(state.node)
+
+
+def _confirm(state: State, request: dict[str, Any]) -> dict[str, Any]:
+    from vosctl.push.agent import confirm  # noqa: PLC0415
+
+    return confirm.confirm(state, request)
+
+
+def _rollback(state: State, request: dict[str, Any]) -> dict[str, Any]:
+    from vosctl.push.agent import confirm  # noqa: PLC0415
+
+    return confirm.rollback(state, request)
+
+
+_HANDLERS: Mapping[str, Callable[[State, dict[str, Any]], dict[str, Any]]] = {
     "inspect": _inspect,
-    "apply": True,
-    "confirm": confirm.confirm,
-    "rollback": confirm.rollback,
+    "confirm": _confirm,
+    "rollback": _rollback,
     "status": _status,
     "facts": _facts,
 }

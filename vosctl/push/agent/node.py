@@ -47,6 +47,7 @@ class Node:
 
     def prepare(self) -> None:
         """Make the state and run folders; raises OSError."""
+        durable.make_folders(self.root + STATE, 0o700)
         durable.make_folders(self.state("snapshots"), 0o700)
         durable.make_folders(self.root + RUN, 0o700)
 

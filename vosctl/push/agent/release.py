@@ -6,13 +6,13 @@ import binascii
 import io
 import os
 import posixpath
-import tarfile
 
 from vosctl.push.agent import durable
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import tarfile
     from collections.abc import Iterable
     from typing import Any
 
@@ -63,6 +63,8 @@ def decode(text: str) -> bytes:
 
 def members(archive: bytes) -> list[tarfile.TarInfo]:
     """Return an archive's members when all are safe to unpack; raises AgentError naming the one that is not."""
+    import tarfile  # noqa: PLC0415  takes 5 ms, and most runs bring no release
+
     found: list[tarfile.TarInfo] = []
     links: set[str] = set()
     try:
@@ -118,6 +120,8 @@ def _unsafe(member: tarfile.TarInfo, why: str) -> AgentError:
 
 def unpack(node: Node, release: dict[str, Any], archive: bytes) -> None:
     """Unpack a release into its folder, which appears only when all is on disk; raises AgentError, OSError."""
+    import tarfile  # noqa: PLC0415  as above
+
     found = members(archive)
     folder = node.path(FOLDER)
     target = f"{folder}/{name_of(release)}"

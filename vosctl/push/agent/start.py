@@ -48,7 +48,7 @@ def _compile(archive: str, compiled: str) -> bool:
     head = importlib.util.MAGIC_NUMBER + b"\1\0\0\0" + bytes(8)
     new = f"{compiled}.{os.getpid()}"
     try:
-        stream = open(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b")
+        stream = open(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b")  # noqa: SIM115  closed below
         with stream, zipfile.ZipFile(archive) as source, zipfile.ZipFile(stream, "w") as target:
             for name in source.namelist():
                 code = compile(source.read(name), name, "exec", dont_inherit=True, optimize=0)

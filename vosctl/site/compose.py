@@ -155,13 +155,28 @@ class _PartialBuilder:
 
 _HINTS = (
     ("tab", "indent with spaces; YAML does not take tabs there"),
-    ("mapping values are not allowed", "put a text that holds ': ' in quotes, or check the indentation of this line"),
-    ("cannot start any token", "put the text in quotes: it begins with a character that means something in YAML"),
-    ("could not find expected ':'", "a mapping line is 'key: value'; add the colon, or check the indentation"),
+    (
+        "mapping values are not allowed",
+        "put a text that holds ': ' in quotes, or check the indentation of this line",
+    ),
+    (
+        "cannot start any token",
+        "put the text in quotes: it begins with a character that means something in YAML",
+    ),
+    (
+        "could not find expected ':'",
+        "a mapping line is 'key: value'; add the colon, or check the indentation",
+    ),
     ("did not find expected key", "check the indentation, and that quotes and brackets above are closed"),
-    ("did not find expected '-' indicator", "check the indentation: every item of a list begins in one column"),
+    (
+        "did not find expected '-' indicator",
+        "check the indentation: every item of a list begins in one column",
+    ),
     ("expected ',' or", "close the bracket, or put a comma between the items"),
-    ("undefined alias", "define the anchor (&name) above the alias, or put a text that begins with * in quotes"),
+    (
+        "undefined alias",
+        "define the anchor (&name) above the alias, or put a text that begins with * in quotes",
+    ),
     ("duplicate anchor", "give the second anchor another name"),
     ("second document", "keep one document in a file: take the second --- out"),
     ("node content", "close the bracket, or put the value there"),
@@ -208,7 +223,9 @@ def _context(error: yaml.MarkedYAMLError, line: int) -> str:
 
 
 def _hint(message: str) -> str:
-    return next((hint for words, hint in _HINTS if words in message), "check quotes, brackets and indentation above")
+    return next(
+        (hint for words, hint in _HINTS if words in message), "check quotes, brackets and indentation above"
+    )
 
 
 def _clamp(mark: Any, text: str) -> tuple[int, int]:

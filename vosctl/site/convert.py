@@ -110,7 +110,9 @@ class _Converter:
     def _key(self, node: Node, seen: dict[str, Mark]) -> str | None:
         mark = self._mark(node.start_mark)
         if not isinstance(node, ScalarNode):
-            self._error("yaml-key", "a list or a mapping cannot be a key", mark, "write a name before the colon")
+            self._error(
+                "yaml-key", "a list or a mapping cannot be a key", mark, "write a name before the colon"
+            )
             return None
         if node.tag:
             self._tagged(node)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 from vosctl.site import lint
@@ -14,6 +13,8 @@ from vosctl.site.tree import Mapping, Mark, Scalar, Value
 
 _FILE = "--extra-vars"
 _PAIR = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*)=(?P<value>.*)", re.DOTALL)
+_BRACES = r"\{(?:[^{}]|\{[^{}]*\})*\}|\[[^\[\]]*\]"
+_WORD = re.compile(rf"""(?:{_BRACES}|[^\s"'{{\[]|"(?:[^"\\]|\\.)*"|'[^']*')+""")
 _FLOW = ("{", "[", '"', "'")
 
 
@@ -61,21 +62,10 @@ def _pairs(text: str, mark: Mark, problems: Problems) -> list[Value]:
 
 def _split(text: str) -> list[tuple[str, int]]:
     """Return ``a=1 b=2`` as pairs with their offsets; a text that is not pairs throughout is one."""
-    lexer = shlex.shlex(text, posix=False)
-    lexer.whitespace_split = True
-    lexer.commenters = ""
-    try:
-        words = list(lexer)
-    except ValueError:
+    words = list(_WORD.finditer(text))
+    if len(words) < 2 or _WORD.sub("", text).strip() or not all(_PAIR.fullmatch(word[0]) for word in words):
         return [(text, 0)]
-    if len(words) < 2 or not all(_PAIR.fullmatch(word) for word in words):
-        return [(text, 0)]
-    found, end = [], 0
-    for word in words:
-        start = text.index(word, end)
-        end = start + len(word)
-        found.append((word, start))
-    return found
+    return [(word[0], word.start()) for word in words]
 
 
 def _value(text: str, mark: Mark, problems: Problems) -> Value | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vosctl.site.problems import Problems
@@ -51,7 +52,12 @@ class Graph:
         everything = self.group(ALL, start)
         ungrouped = self.group(UNGROUPED, everything.mark)
         self._cut_cycles()
-        grouped = {host for name, group in self.groups.items() if name not in (ALL, UNGROUPED) for host in group.hosts}
+        grouped = {
+            host
+            for name, group in self.groups.items()
+            if name not in (ALL, UNGROUPED)
+            for host in group.hosts
+        }
         ungrouped.hosts |= {name: host.mark for name, host in self.hosts.items() if name not in grouped}
         below = {child for group in self.groups.values() for child in group.children}
         for name, group in self.groups.items():
@@ -73,13 +79,16 @@ class Graph:
         return depths
 
     def members(self) -> dict[str, tuple[str, ...]]:
-        """Return for each group its hosts and its children's, in inventory order."""
-        order = {name: index for index, name in enumerate(self.hosts)}
-        members: dict[str, set[str]] = {}
-        for name in self._children_first():
-            group = self.groups[name]
-            members[name] = set(group.hosts).union(*(members[child] for child in group.children))
-        return {name: tuple(sorted(hosts, key=order.__getitem__)) for name, hosts in members.items()}
+        """Return for each group its own hosts, then its children's, level by level as Ansible counts them."""
+        return {name: tuple(dict.fromkeys(self._members(name))) for name in self.groups}
+
+    def _members(self, name: str) -> Iterator[str]:
+        below = {name: None}
+        while below:
+            level = [self.groups[group] for group in below]
+            for group in level:
+                yield from group.hosts
+            below = dict.fromkeys(child for group in level for child in group.children)
 
     def _cut_cycles(self) -> None:
         finished: set[str] = set()

@@ -46,7 +46,9 @@ def add_hosts(text: str, mark: Mark, group: str, graph: Graph, problems: Problem
         graph.groups[group].hosts.setdefault(name, mark)
         if port is not None:
             scalar = Scalar(port, str(port), False, mark)
-            draft.inline.append(Source(f"host {name}", Mapping({"port": scalar}, {"port": mark}, mark), inline=True))
+            draft.inline.append(
+                Source(f"host {name}", Mapping({"port": scalar}, {"port": mark}, mark), inline=True)
+            )
     return names
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vosctl.site.graph import Graph
+from vosctl.site.graph import ALL, Graph
 from vosctl.site.hosts import read_hosts
 from vosctl.site.loader import load_file, shown
 from vosctl.site.merge import Merger
@@ -25,7 +25,7 @@ _IGNORED = (".bak", ".cfg", ".ini", ".md", ".orig", ".pyc", ".pyo", ".retry", ".
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """A group with all its members, its children's included, in inventory order.
+    """A group with all its members, its children's included: its own first, then level by level.
 
     ``depth`` is the longest way down from ``all``; ``sources`` are its variables, later wins.
     """
@@ -49,7 +49,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inventory:
-    """Hosts and groups by name, in the order in which they were written.
+    """Hosts by name in the order of the group ``all``, groups in the order in which they were written.
 
     ``documents`` are the trees of the hosts files for the schema ``hosts.json``, which finds what
     is malformed in them: malformed parts are left out here. ``sources`` are all variables.
@@ -140,7 +140,9 @@ def _is_foreign(path: Path, problems: Problems) -> bool:
         return False  # the loader says what is wrong
     mark = Mark(shown(path), 1, 1)
     if beginning.startswith(b"#!"):
-        problems.error("inventory-program", "a program that nobody may execute", mark, hint=f"chmod +x {mark.file}")
+        problems.error(
+            "inventory-program", "a program that nobody may execute", mark, hint=f"chmod +x {mark.file}"
+        )
         return True
     if _INI_SECTION.search(beginning):
         problems.error("inventory-ini", "an INI inventory; vosctl reads YAML and programs", mark,
@@ -162,6 +164,6 @@ def _inventory(graph: Graph, documents: tuple[Value, ...]) -> Inventory:
             of_host[host].append(name)
     hosts = {
         name: Host(name, draft.mark, tuple(of_host[name]), (*draft.inline, *draft.files))
-        for name, draft in graph.hosts.items()
+        for name, draft in ((name, graph.hosts[name]) for name in members[ALL])
     }
     return Inventory(hosts, groups, documents)

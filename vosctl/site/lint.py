@@ -9,8 +9,7 @@ _CONSTANTS: dict[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
-_TRUE_1_1 = frozenset({"y", "yes", "on"})
-_FALSE_1_1 = frozenset({"n", "no", "off"})
+_BOOLEANS_1_1 = {"yes": True, "on": True, "no": False, "off": False}
 
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _RADIX = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
@@ -101,7 +100,9 @@ def advise(rule: str, text: str, *, key: bool = False) -> Advice:
             f"write {quoted}{colon}",
         )
     if rule == "yaml-key":
-        return Advice(f"the key is {'empty' if not text else shown}, not a name", "write a name before the colon")
+        return Advice(
+            f"the key is {'empty' if not text else shown}, not a name", "write a name before the colon"
+        )
     if rule == "yaml-number":
         return Advice(f"{shown} is not a usable number", f"write a finite number, or {quoted} for the text")
     return Advice(
@@ -113,10 +114,7 @@ def advise(rule: str, text: str, *, key: bool = False) -> Advice:
 def _boolean_1_1(text: str) -> bool | None:
     if text not in (text.lower(), text.upper(), text.capitalize()):
         return None
-    lower = text.lower()
-    if lower in _TRUE_1_1:
-        return True
-    return False if lower in _FALSE_1_1 else None
+    return _BOOLEANS_1_1.get(text.lower())
 
 
 def _number(text: str) -> Plain:

@@ -45,10 +45,14 @@ def read_file(path: Path, display: str, problems: Problems) -> str | None:
     except FileNotFoundError:
         problems.error("file-missing", "no such file", start, hint="check the name, or create the file")
     except IsADirectoryError:
-        problems.error("file-unreadable", "a folder stands where a file is expected", start, hint="name a file in it")
+        problems.error(
+            "file-unreadable", "a folder stands where a file is expected", start, hint="name a file in it"
+        )
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        problems.error("file-unreadable", f"cannot be read: {reason}", start, hint="check owner and mode of the file")
+        problems.error(
+            "file-unreadable", f"cannot be read: {reason}", start, hint="check owner and mode of the file"
+        )
     else:
         return decode(data, display, problems)
     return None

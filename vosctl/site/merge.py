@@ -65,8 +65,3 @@ class Merger:
 def is_null(value: Value | None) -> bool:
     """Return whether a value is an explicit null, which removes what earlier layers say."""
     return isinstance(value, Scalar) and value.value is None
-
-
-def empty(mark: Mark) -> Mapping:
-    """Return a mapping with nothing in it."""
-    return Mapping({}, {}, mark)

@@ -16,7 +16,9 @@ from vosctl.site.tree import Mark
 
 _PART = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
 _HOST_AND_PORT = re.compile(r"(?:[\w.-]|\[[\w:]+\])+:[0-9]+|\[[0-9A-Fa-f:.]+\](?::[0-9]+)?")
-_SUBSCRIPT = re.compile(r"(?P<name>.+)\[(?:(?P<index>-?[0-9]{1,9})|(?P<first>[0-9]{1,9}):(?P<last>[0-9]{0,9}))\]")
+_SUBSCRIPT = re.compile(
+    r"(?P<name>.+)\[(?:(?P<index>-?[0-9]{1,9})|(?P<first>[0-9]{1,9})[:-](?P<last>[0-9]{0,9}))\]"
+)
 _GLOB = frozenset(".?*[")
 
 
@@ -41,7 +43,9 @@ def select(inventory: Inventory, patterns: Iterable[str], mark: Mark, problems: 
     return tuple(_Selection(inventory, mark, problems).evaluate(parts))
 
 
-def limit(inventory: Inventory, selected: Iterable[str], text: str, mark: Mark, problems: Problems) -> tuple[str, ...]:
+def limit(
+    inventory: Inventory, selected: Iterable[str], text: str, mark: Mark, problems: Problems
+) -> tuple[str, ...]:
     """Return those of ``selected`` that the pattern ``text`` of ``--limit`` leaves, in their order.
 
     A part ``@file`` stands for the patterns in that file, one a line.
@@ -102,8 +106,8 @@ class _Selection:
         if first is None or not hosts:
             return hosts
         chosen = hosts[first : last + 1 or None] if last is not None else _one(hosts, first)
-        if not chosen:
-            self._problems.warn("pattern-unmatched", f"{part} is outside of the {len(hosts)} hosts of {name}",
+        if not chosen and last is None:
+            self._problems.error("pattern-subscript", f"{part} is outside of the {len(hosts)} hosts of {name}",
                                 self._mark, path=part, hint="the first host is number 0, the last -1")  # fmt: skip
         return chosen
 

@@ -53,9 +53,7 @@ def load_playbook(path: Path, problems: Problems) -> Playbook:
     return Playbook(plays, Sequence(items, tree.mark))
 
 
-def targets(
-    playbook: Playbook, inventory: Inventory, problems: Problems
-) -> dict[str, tuple[Mapping, ...]]:
+def targets(playbook: Playbook, inventory: Inventory, problems: Problems) -> dict[str, tuple[Mapping, ...]]:
     """Return the hosts of all plays in inventory order, each with the variables of its plays, later plays last."""
     found: dict[str, list[Mapping]] = {}
     for play in playbook.plays:

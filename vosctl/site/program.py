@@ -123,7 +123,9 @@ def _run(command: list[str], what: str) -> bytes:
         raise _ProgramError(f"cannot be run: {error.strerror}", hint) from None
     if code != 0:
         words = complaint.decode("utf-8", errors="replace").strip()[-_MAX_COMPLAINT:]
-        raise _ProgramError(f"{what} ended with code {code}", f"it says: {words}" if words else "run it by hand")
+        raise _ProgramError(
+            f"{what} ended with code {code}", f"it says: {words}" if words else "run it by hand"
+        )
     return output
 
 

@@ -22,7 +22,9 @@ def expand(text: str) -> tuple[tuple[str, ...], int | None]:
     names = _ranges(pattern)
     for name in names:
         if not _NAME.fullmatch(name) and not _IPV6.fullmatch(name):
-            raise ValueError(f"{name!r} is no host name: letters, digits, dots, hyphens and underscores make one")
+            raise ValueError(
+                f"{name!r} is no host name: letters, digits, dots, hyphens and underscores make one"
+            )
     return names, port
 
 

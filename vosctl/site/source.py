@@ -50,6 +50,8 @@ def variables(layer: str, value: Value | None, problems: Problems, *, inline: bo
                            hint="write one 'name: value' a line")  # fmt: skip
         return None
     _find_empty(value, (), problems)
+    if not value.items:
+        return None
     return Source(layer, _without_aliases(value, problems), inline)
 
 

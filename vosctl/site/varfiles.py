@@ -42,7 +42,9 @@ class _Reader:
                                     Mark(shown(entry), 1, 1), hint="rename the file, or take it out")  # fmt: skip
                 draft = Draft(Mark(shown(entry), 1, 1))
             for file in files:
-                source = variables(f"{kind} {name}", load_file(file, shown(file), self._problems), self._problems)
+                source = variables(
+                    f"{kind} {name}", load_file(file, shown(file), self._problems), self._problems
+                )
                 if source is not None:
                     draft.files.append(source)
 
@@ -56,7 +58,9 @@ class _Reader:
             self._unreadable(folder, error)
             return []
         kept = [entry for entry in entries if self._is_wanted(entry)]
-        return sorted(kept, key=lambda entry: (entry.name if entry.is_dir() else entry.stem, entry.is_dir(), entry.name))
+        return sorted(
+            kept, key=lambda entry: (entry.name if entry.is_dir() else entry.stem, entry.is_dir(), entry.name)
+        )
 
     def _is_wanted(self, entry: Path) -> bool:
         if entry.name.startswith(".") or entry.name.endswith("~"):

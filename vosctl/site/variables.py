@@ -9,10 +9,9 @@ from pathlib import Path
 from vosctl.errors import VosctlError
 from vosctl.site.inventory import Inventory
 from vosctl.site.loader import load_file, shown
-from vosctl.site.merge import empty
 from vosctl.site.problems import Problems
 from vosctl.site.source import Source
-from vosctl.site.tree import Mapping, Mark
+from vosctl.site.tree import Mapping
 
 DEFAULTS = Path(__file__).with_name("defaults.yml")
 PLAY = "play"
@@ -27,8 +26,9 @@ def resolve(
     Subtrees that only one layer has are that layer's own objects, and nodes with the same layers
     share whatever they merge to. Raises KeyError for a host that the inventory lacks.
     """
-    merged = empty(Mark(shown(DEFAULTS), 1, 1))
-    for source in layers(inventory, node, play_vars, extra_vars):
+    lowest, *rest = layers(inventory, node, play_vars, extra_vars)
+    merged = lowest.tree  # the packaged defaults have no nulls to prune
+    for source in rest:
         merged = inventory.merger.merge(merged, source.tree)
     return merged
 

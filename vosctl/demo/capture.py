@@ -92,13 +92,21 @@ class Wire:
 
     def _collect(self) -> None:
         while not self._done.is_set():
-            try:
-                frame = self._tap.recv(65535)
-            except TimeoutError:
-                continue
-            packet = parse(frame)
-            if packet is not None:
-                self.packets.append(packet)
+            self._keep()
+        # What has passed is in the socket's buffer already.
+        self._tap.setblocking(False)
+        while self._keep():
+            pass
+
+    def _keep(self) -> bool:
+        try:
+            frame = self._tap.recv(65535)
+        except (TimeoutError, BlockingIOError):
+            return False
+        packet = parse(frame)
+        if packet is not None:
+            self.packets.append(packet)
+        return True
 
 
 class Tap:

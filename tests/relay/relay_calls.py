@@ -76,7 +76,11 @@ class Node:
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*self.command, command, "--root", str(self.root)], capture_output=True, text=True, timeout=60
+            [*self.command, command, "--root", str(self.root)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
 
     def start(self) -> None:

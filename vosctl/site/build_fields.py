@@ -133,9 +133,14 @@ class Workshop:
     folder: Path
     _made: dict[Hashable, tuple[object, Any]] = field(default_factory=dict)
 
-    def once(self, kind: str, sources: tuple[object, ...], make: Callable[[], T]) -> T:
-        """Return the object made of these sources (compared by identity), making it the first time."""
-        key = (kind, *map(id, sources))
+    def once(
+        self, kind: str, sources: tuple[object, ...], make: Callable[[], T], *, values: Hashable = ()
+    ) -> T:
+        """Return the object made of these sources and values, making it the first time.
+
+        Sources are compared by identity, values by equality.
+        """
+        key = (kind, values, *map(id, sources))
         known = self._made.get(key)
         if known is None:
             known = self._made[key] = sources, make()  # the sources stay alive, or ids would be reused

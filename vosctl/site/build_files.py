@@ -17,7 +17,9 @@ from vosctl.site.suggest import listed
 from vosctl.site.tree import Mark, Scalar
 
 _OWNED_FOLDERS = ("/etc/vosctl", "/opt/vosctl", "/run/vosctl", "/run/vosctl-relay", "/var/lib/vosctl")
-_OWNED_FILES = re.compile(r"/etc/sysctl\.d/90-vosctl\.conf|/etc/systemd/system/vosctl-[^/]*")
+_OWNED_FILES = re.compile(
+    r"/etc/(sysctl|modules-load)\.d/(90-)?vosctl\.conf|/etc/systemd/system/vosctl-[^/]*"
+)
 _CONTENT = ("content", "template", "source")
 _SYSCTL = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_/-]+)+")
 

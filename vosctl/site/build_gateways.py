@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 
 from vosctl.secret import Secret
 from vosctl.site.build_fields import Fields
-from vosctl.site.build_media import build_proxy, choose_buffer
+from vosctl.site.build_media import Buffers, build_proxy, choose_buffer
 from vosctl.site.build_scalars import parse_duration, parse_money, parse_network, parse_signed_money
 from vosctl.site.codecs import compressed, fits
 from vosctl.site.model import (
     Auth,
     Gateway,
     GatewayType,
-    JitterBuffer,
     Learn,
     Limits,
     Media,
@@ -29,9 +27,7 @@ from vosctl.site.tree import Mark
 DEFAULT_CODECS = ("PCMA", "PCMU")
 
 
-def build_gateway(
-    name: str, fields: Fields, mark: Mark, *, media: Media, buffers: Mapping[str, JitterBuffer]
-) -> Gateway | None:
+def build_gateway(name: str, fields: Fields, mark: Mark, *, media: Media, buffers: Buffers) -> Gateway | None:
     """Return the gateway; None (and a problem) where nothing can be made of it."""
     kind = next((kind for kind in GatewayType if kind.value == fields.text("type")), None)
     limits = _limits(fields, mark)

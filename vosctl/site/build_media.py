@@ -12,6 +12,8 @@ from vosctl.site.suggest import did_you_mean, listed
 SHORTEST_BUFFER = 10
 LONGEST_BUFFER = 400
 
+Buffers = Mapping[str, "JitterBuffer | None"]
+
 # What is assumed where a layer removed the packaged default with null.
 _FALLBACK_BUFFER = JitterBuffer("wan", adaptive=True, minimum=20, maximum=200, start=60)
 _CS3, _EF = 24, 46
@@ -26,13 +28,12 @@ def build_qos(fields: Fields) -> Qos:
     return Qos(_CS3 if signalling is None else signalling, _EF if media is None else media)
 
 
-def build_buffers(fields: Fields) -> Mapping[str, JitterBuffer]:
-    """Return the jitter buffer profiles by name; wrong ones are problems and missing here."""
-    built = {name: _buffer(name, entry) for name, entry in fields.below("jitter_buffers").entries()}
-    return {name: buffer for name, buffer in built.items() if buffer is not None}
+def build_buffers(profiles: Fields) -> Buffers:
+    """Return the jitter buffer profiles by name, None for a wrong one, which is a problem."""
+    return {name: _buffer(name, entry) for name, entry in profiles.entries()}
 
 
-def build_media(fields: Fields, buffers: Mapping[str, JitterBuffer]) -> Media:
+def build_media(fields: Fields, buffers: Buffers) -> Media:
     """Return the node's media defaults."""
     return Media(
         proxy=build_proxy(fields) or ProxyMode.MUST_ON,
@@ -48,12 +49,12 @@ def build_proxy(fields: Fields) -> ProxyMode | None:
     return next((mode for mode in ProxyMode if mode.value == text), None)
 
 
-def choose_buffer(fields: Fields, buffers: Mapping[str, JitterBuffer]) -> JitterBuffer | None:
+def choose_buffer(fields: Fields, buffers: Buffers) -> JitterBuffer | None:
     """Return the profile that ``jitter`` names, if it is given and known."""
     name = fields.text("jitter")
     if name is None:
         return None
-    if name not in buffers and name not in fields.below("jitter_buffers").tree.items:
+    if name not in buffers:
         message = f"no jitter buffer is named '{name}'{did_you_mean(name, buffers)}"
         hint = f"known: {listed(buffers)}; others are defined in media.jitter_buffers"
         fields.error("unknown-jitter-buffer", message, key="jitter", hint=hint)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vosctl.site.build_fields import Fields, Workshop
 from vosctl.site.build_files import build_files, build_services, build_sysctl
 from vosctl.site.build_gateways import build_gateway
-from vosctl.site.build_media import build_buffers, build_media, build_qos
+from vosctl.site.build_media import Buffers, build_buffers, build_media, build_qos
 from vosctl.site.build_network import build_firewall, build_relay
 from vosctl.site.build_rates import build_rates
-from vosctl.site.model import Connection, FileSpec, Gateway, JitterBuffer, Media, Node, Trunk
+from vosctl.site.model import Connection, FileSpec, Gateway, Media, Node, Trunk
 from vosctl.site.tree import Mapping as Tree
 from vosctl.site.tree import Mark, plain
 
@@ -32,7 +32,8 @@ def build_node(
     """Return the node; parts that several nodes share are made once. ``mark`` is its place in the inventory."""
     connection = _connection(name, fields)
     media_fields = fields.below("media")
-    buffers = shop.once("buffers", (media_fields.tree,), lambda: build_buffers(media_fields))
+    profiles = media_fields.below("jitter_buffers")
+    buffers = shop.once("buffers", (profiles.tree,), lambda: build_buffers(profiles))
     media = shop.once("media", (media_fields.tree,), lambda: build_media(media_fields, buffers))
     qos, firewall, rates = fields.below("qos"), fields.below("firewall"), fields.below("rates")
     sysctl, services, gateways = fields.below("sysctl"), fields.below("services"), fields.below("gateways")
@@ -41,7 +42,10 @@ def build_node(
         groups=groups,
         connection=connection,
         gateways=shop.once(
-            "gateways", (gateways.tree, media), lambda: _gateways(gateways, media, buffers, shop)
+            "gateways",
+            (gateways.tree, buffers),
+            lambda: _gateways(gateways, media, buffers, shop),
+            values=_inherited(media),
         ),
         trunks=trunks,
         qos=shop.once("qos", (qos.tree,), lambda: build_qos(qos)),
@@ -76,21 +80,24 @@ def _path(fields: Fields, key: str) -> Path | None:
     return Path(text).expanduser() if text else None
 
 
-def _gateways(
-    table: Fields, media: Media, buffers: Mapping[str, JitterBuffer], shop: Workshop
-) -> Mapping[str, Gateway]:
+def _gateways(table: Fields, media: Media, buffers: Buffers, shop: Workshop) -> Mapping[str, Gateway]:
     found: dict[str, Gateway] = {}
     for name, entry in table.entries():
         mark = table.tree.key_marks.get(name, entry.tree.mark)
         make = _maker(name, entry, mark, media, buffers)
-        gateway = shop.once(f"gateway {name}", (entry.tree, media), make)
+        gateway = shop.once(f"gateway {name}", (entry.tree, buffers), make, values=_inherited(media))
         if gateway is not None:
             found[name] = gateway
     return found
 
 
+def _inherited(media: Media) -> Hashable:
+    """Return what gateways take over: nodes that differ in other media settings share their gateways."""
+    return media.proxy, media.ptime, media.jitter
+
+
 def _maker(
-    name: str, entry: Fields, mark: Mark, media: Media, buffers: Mapping[str, JitterBuffer]
+    name: str, entry: Fields, mark: Mark, media: Media, buffers: Buffers
 ) -> Callable[[], Gateway | None]:
     return lambda: build_gateway(name, entry, mark, media=media, buffers=buffers)
 

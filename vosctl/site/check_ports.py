@@ -114,13 +114,26 @@ def check_relay_addresses(findings: Findings) -> None:
             taken[str(address)].append(node)
 
 
+def check_trunk_families(findings: Findings) -> None:
+    """Check that the relays at both ends of a trunk can reach each other: both IPv4, or both IPv6."""
+    nodes = findings.built.site.nodes
+    for trunk in findings.built.trunks.values():
+        ends = [nodes[end] for end in trunk.ends if end in nodes and nodes[end].relay.enabled]
+        families = [{address.version for address in node.relay.addresses} for node in ends]
+        if len(ends) == len(trunk.ends) and all(families) and not set.intersection(*families):
+            message = f"the relays of {ends[0].name} and {ends[1].name}, which trunk '{trunk.name}' joins, have no address family in common"
+            hint = "give one of them an address of the other's family"
+            findings.error(ends[1], "relay-family", message, "relay", "addresses", hint=hint)
+
+
 def check_admin(findings: Findings) -> None:
     """Check that the firewall leaves the controller a way in."""
     for node in findings.nodes():
         firewall = node.firewall
         if not firewall.enabled:
             continue
-        if not firewall.admin and "admin" not in _refused(findings, node):
+        written = findings.built.fields[node.name].below("firewall")
+        if not firewall.admin and not any(written.scalars("admin")):
             message = (
                 "no admin network is given: the firewall would close SSH to everybody, this controller too"
             )
@@ -131,9 +144,3 @@ def check_admin(findings: Findings) -> None:
             message = f"SSH is on port {node.connection.port}, which firewall.management does not open"
             hint = f"add firewall: {{management: {{ssh: [{node.connection.port}]}}}}"
             findings.error(node, "admin-port", message, "firewall", "management", hint=hint)
-
-
-def _refused(findings: Findings, node: Node) -> set[str]:
-    """Return the fields of the firewall that hold something, though nothing right may have come of it."""
-    firewall = findings.built.fields[node.name].below("firewall")
-    return {key for key in ("admin",) if any(True for _ in firewall.scalars(key))}

@@ -6,7 +6,12 @@ from vosctl.site.build_site import Built
 from vosctl.site.check_findings import Check, Findings
 from vosctl.site.check_names import check_rate_groups, check_shared_names, check_trunk_ends
 from vosctl.site.check_peers import check_codecs, check_shared_addresses, check_trust
-from vosctl.site.check_ports import check_admin, check_media_ports, check_relay_addresses
+from vosctl.site.check_ports import (
+    check_admin,
+    check_media_ports,
+    check_relay_addresses,
+    check_trunk_families,
+)
 from vosctl.site.check_secrets import check_plain_secrets
 from vosctl.site.check_trunks import check_ciphers, check_keys, check_media_path
 from vosctl.site.problems import Problems
@@ -20,6 +25,7 @@ CHECKS: tuple[Check, ...] = (
     check_media_path,
     check_media_ports,
     check_relay_addresses,
+    check_trunk_families,
     check_admin,
     check_trust,
     check_shared_addresses,

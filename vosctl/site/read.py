@@ -95,21 +95,19 @@ def read_inputs(options: SiteOptions, problems: Problems) -> Inputs:
 
 
 def _locate(options: SiteOptions) -> tuple[Path, tuple[Path, ...]]:
-    """Return the site's folder and its inventories: those given, or ``inventory`` near the playbook or here."""
-    here = Path()
-    near = [here]
+    """Return the site's folder and its inventories: those given, or the site's own ``inventory``.
+
+    The folder is the first of: the one above the playbook's, the playbook's own, the current one
+    (without a playbook: the current one) that has an ``inventory``.
+    """
+    near = [Path()]
     if options.playbook is not None:
         beside = options.playbook.parent
-        near = [beside.parent if beside.name else beside / "..", beside, here]
-        if not beside.name:
-            near = [beside, beside / ".."]
-    candidates = [folder for folder in near if (folder / "inventory").exists()]
+        near = [beside / ".." if beside.name in ("", "..") else beside.parent, beside, *near]
+    folder = next((folder for folder in near if (folder / "inventory").exists()), None)
     if options.inventory:
-        own = options.inventory[0]
-        folder = candidates[0] if candidates and options.playbook else own.parent
-        return folder, options.inventory
-    folder = candidates[0] if candidates else near[0]
-    return folder, (folder / "inventory",)
+        return folder or options.inventory[0].parent, options.inventory
+    return folder or near[0], ((folder or Path()) / "inventory",)
 
 
 def _report_nobody(

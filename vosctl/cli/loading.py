@@ -6,27 +6,46 @@ from vosctl.cli.options import SiteArguments
 from vosctl.cli.screen import errors_to
 from vosctl.compile.desired import Desired, Release
 from vosctl.compile.site import compile_site
+from vosctl.errors import UsageError
 from vosctl.relay.release import build_release
 from vosctl.report.problems import print_problems, summarize
+from vosctl.site.explain import Layer, explain
 from vosctl.site.model import Site
 from vosctl.site.problems import Problems
-from vosctl.site.read import SiteOptions, read_site
+from vosctl.site.read import SiteOptions, read_inputs, read_site
+from vosctl.site.suggest import did_you_mean
 
 
 def load_site(arguments: SiteArguments, *, warn: bool = True) -> tuple[Site, Problems]:
     """Read and check the site; raise InputError with all errors, show warnings on standard error."""
-    site, problems = read_site(
-        SiteOptions(
-            playbook=arguments.playbook,
-            inventory=arguments.inventory,
-            limit=arguments.limit,
-            extra_vars=arguments.extra_vars,
-        )
-    )
+    site, problems = read_site(site_options_of(arguments))
     problems.raise_errors()
     if warn and problems.warnings and not arguments.json:
         show_warnings(problems, verbose=arguments.verbose > 0)
     return site, problems
+
+
+def site_options_of(arguments: SiteArguments) -> SiteOptions:
+    """Return the arguments in the words of vosctl.site."""
+    return SiteOptions(
+        playbook=arguments.playbook,
+        inventory=arguments.inventory,
+        limit=arguments.limit,
+        extra_vars=arguments.extra_vars,
+    )
+
+
+def explain_variable(options: SiteOptions, node: str, path: str) -> list[Layer]:
+    """Return what each layer says of a node's variable; raise InputError where the files cannot be read."""
+    problems = Problems()
+    inputs = read_inputs(options, problems)
+    problems.raise_errors()
+    if node not in inputs.inventory.hosts:
+        near = did_you_mean(node, inputs.inventory.hosts)
+        raise UsageError(
+            f"no host {node!r} in the inventory{near}", hint="vosctl plan --list-hosts shows them"
+        )
+    return explain(inputs.inventory, node, inputs.play_vars.get(node, ()), inputs.extra_vars, path)
 
 
 def show_warnings(problems: Problems, *, verbose: bool) -> None:

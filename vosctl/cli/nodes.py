@@ -29,7 +29,10 @@ CHANGES_PENDING = 3
 _diff = click.option("-D", "--diff", is_flag=True, envvar="VOSCTL_DIFF", help="Show the lines that change.")
 _list_hosts = click.option("--list-hosts", is_flag=True, help="Only list the nodes that would be concerned.")
 _detailed = click.option(
-    "--detailed-exitcode", is_flag=True, envvar="VOSCTL_DETAILED_EXITCODE", help="Exit with 3 when changes are pending."
+    "--detailed-exitcode",
+    is_flag=True,
+    envvar="VOSCTL_DETAILED_EXITCODE",
+    help="Exit with 3 when changes are pending.",
 )
 _lockout = click.option(
     "--allow-lockout",
@@ -46,13 +49,21 @@ _lockout = click.option(
 @site_options
 @node_options
 def plan(
-    site: SiteArguments, nodes: NodeArguments, *, diff: bool, list_hosts: bool, detailed_exitcode: bool, markdown: bool
+    site: SiteArguments,
+    nodes: NodeArguments,
+    *,
+    diff: bool,
+    list_hosts: bool,
+    detailed_exitcode: bool,
+    markdown: bool,
 ) -> int:
     """Show what apply would change on each node; change nothing."""
     checked, desired = load_desired(site)
     if list_hosts:
         return _list(checked, site)
-    results = _run(site, checked, lambda **kw: api.plan_site(checked, desired, options=_options(site, nodes), **kw))
+    results = _run(
+        site, checked, lambda **kw: api.plan_site(checked, desired, options=_options(site, nodes), **kw)
+    )
     if markdown:
         click.echo("\n".join(render_markdown(r.plan) for r in results.values() if r.plan is not None))
     return _report_plans(site, results, diff=diff, markdown=markdown, detailed=detailed_exitcode)
@@ -91,7 +102,12 @@ def apply(
     if list_hosts:
         return _list(checked, site)
     options = _options(
-        site, nodes, check=check, confirm_window=confirm_window, auto_confirm=not no_confirm, allow_lockout=allow_lockout
+        site,
+        nodes,
+        check=check,
+        confirm_window=confirm_window,
+        auto_confirm=not no_confirm,
+        allow_lockout=allow_lockout,
     )
     results = _run(site, checked, lambda **kw: api.apply_site(checked, desired, options=options, **kw))
     return _report_plans(site, results, diff=diff, detailed=detailed_exitcode and check)
@@ -105,7 +121,9 @@ def apply(
 def drift(site: SiteArguments, nodes: NodeArguments, *, diff: bool, detailed_exitcode: bool) -> int:
     """Show what moved on the nodes since the last apply, by hand or by reboot."""
     checked, desired = load_desired(site)
-    results = _run(site, checked, lambda **kw: api.drift_site(checked, desired, options=_options(site, nodes), **kw))
+    results = _run(
+        site, checked, lambda **kw: api.drift_site(checked, desired, options=_options(site, nodes), **kw)
+    )
     return _report_plans(site, results, diff=diff, detailed=detailed_exitcode)
 
 
@@ -169,7 +187,12 @@ def _run(
 
 
 def _report_plans(
-    site: SiteArguments, results: Mapping[str, HostResult], *, diff: bool, detailed: bool, markdown: bool = False
+    site: SiteArguments,
+    results: Mapping[str, HostResult],
+    *,
+    diff: bool,
+    detailed: bool,
+    markdown: bool = False,
 ) -> int:
     if site.json:
         print_json(as_json(results))

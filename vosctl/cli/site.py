@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
-from vosctl.cli.loading import load_desired, load_site, show_warnings
+from vosctl.cli.loading import explain_variable, load_desired, load_site, site_options_of
 from vosctl.cli.options import SiteArguments, site_options
 from vosctl.cli.screen import errors_to, output, print_json
 from vosctl.compile.desired import Desired
 from vosctl.compile.output import write
+from vosctl.report.layers import as_json as layers_as_json
+from vosctl.report.layers import print_layers
 from vosctl.report.problems import as_json, print_problems, summarize
 from vosctl.site.model import Site
 
@@ -54,11 +56,16 @@ def compile_command(site: SiteArguments, *, out: Path | None, reveal_secrets: bo
 
 @click.command()
 @click.argument("node")
-@click.argument("path", required=False, default="")
+@click.argument("path")
 @site_options
 def explain(site: SiteArguments, *, node: str, path: str) -> int:
     """Show where NODE's value at PATH (as in media.jitter) comes from: each layer with file and line."""
-    raise click.UsageError("explain is not wired")
+    layers = explain_variable(site_options_of(site), node, path)
+    if site.json:
+        print_json(layers_as_json(layers))
+    else:
+        print_layers(output(), layers, path)
+    return 0
 
 
 @click.command()

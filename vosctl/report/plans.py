@@ -30,6 +30,7 @@ def print_plans(console: Console, results: Mapping[str, HostResult], *, diff: bo
 
 def print_plan(console: Console, plan: Plan, *, diff: bool) -> None:
     """Write one node's plan; the first sign of a line gives its colour."""
-    console.print(Text(plan.node, style="bold"))
-    for line in render(plan, diff=diff).splitlines():
+    first, *lines = render(plan, diff=diff).splitlines()
+    console.print(Text(first, style="bold"))
+    for line in lines:
         console.print(Text(line, style=_STYLES.get(line.strip()[:1], "")))

@@ -12,7 +12,9 @@ from rich.text import Text
 
 from vosctl.site.problems import Problem, Severity
 
-_SECRET = re.compile(r"(?i)\b(?:value|password|passphrase|secret)[\"']?\s*:\s*(?P<secret>[^\s{\[#&].*?)\s*[,}]*\s*$")
+_SECRET = re.compile(
+    r"(?i)\b(?:value|password|passphrase|secret)[\"']?\s*:\s*(?P<secret>[^\s{\[#&].*?)\s*[,}]*\s*$"
+)
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow"}
 
 
@@ -84,7 +86,9 @@ def _print_source(console: Console, problem: Problem, line: str) -> None:
     start = max(problem.mark.column - 1, 0)
     lead = "".join("\t" if char == "\t" else " " for char in line[:start])
     console.print(Text(number + line, style="dim"), soft_wrap=True)
-    console.print(Text(f"{' ' * (len(number) - 2)}| {lead}^", style=_STYLES[problem.severity]), soft_wrap=True)
+    console.print(
+        Text(f"{' ' * (len(number) - 2)}| {lead}^", style=_STYLES[problem.severity]), soft_wrap=True
+    )
 
 
 class _Sources:

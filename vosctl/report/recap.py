@@ -35,13 +35,15 @@ def print_recap(console: Console, results: Mapping[str, HostResult]) -> None:
 
 def as_json(results: Mapping[str, HostResult]) -> dict[str, Any]:
     """Return the outcome of each node as a JSON-ready object."""
-    from vosctl.plan.json import as_data
+    from vosctl.plan.json import as_dict
 
     return {
         name: {
             "status": result.status.value,
-            "plan": as_data(result.plan) if result.plan is not None else None,
-            "error": None if result.error is None else {"message": result.error.message, "hint": result.error.hint},
+            "plan": as_dict(result.plan) if result.plan is not None else None,
+            "error": None
+            if result.error is None
+            else {"message": result.error.message, "hint": result.error.hint},
             "report": dict(result.report),
             "seconds": {step: round(value, 3) for step, value in result.timings.items()},
         }

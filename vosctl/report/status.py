@@ -42,7 +42,9 @@ def _row(report: Mapping[str, Any]) -> tuple[str, ...]:
         _time(applied.get("at")),
         relay.get("version", "down") if relay else "-",
         str(relay.get("calls", "-")),
-        f"until {_time(pending['deadline'])} by {pending.get('holder', '?')}" if pending.get("deadline") else "-",
+        f"until {_time(pending['deadline'])} by {pending.get('holder', '?')}"
+        if pending.get("deadline")
+        else "-",
         f"{lock['holder']} since {_time(lock.get('since'))}" if lock.get("holder") else "-",
     )
 

@@ -32,10 +32,19 @@ class Refused(Exception):
 class Media:
     """A running media process and the control connection to it."""
 
-    def __init__(self, run: Path, *, arguments: tuple[str, ...] = (), python: tuple[str, ...] = (), before: Any = None) -> None:
+    def __init__(
+        self, run: Path, *, arguments: tuple[str, ...] = (), python: tuple[str, ...] = (), before: Any = None
+    ) -> None:
         self.run = run
         self.address = loopback()
-        command = [*(python or (sys.executable,)), "-c", START.format(root=str(ROOT)), "--run", str(run), *arguments]
+        command = [
+            *(python or (sys.executable,)),
+            "-c",
+            START.format(root=str(ROOT)),
+            "--run",
+            str(run),
+            *arguments,
+        ]
         self.log = (run / "media.log").open("wb+")
         self.process = subprocess.Popen(command, stderr=self.log, preexec_fn=before)
         self.events: list[dict[str, Any]] = []

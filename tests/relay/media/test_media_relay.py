@@ -19,7 +19,9 @@ from wire_reference import packet
 MODES = ("none", "xor", "rc4", "aes128")
 PLAIN = {"mode": "none"}
 REFERENCE = wire_reference.script().transform
-RECEIVER_REPORT = struct.pack("!BBHI", 0x80, 201, 1, 0xCAFE) + struct.pack("!BBHI", 0x81, 202, 2, 0xCAFE) + bytes(4)
+RECEIVER_REPORT = (
+    struct.pack("!BBHI", 0x80, 201, 1, 0xCAFE) + struct.pack("!BBHI", 0x81, 202, 2, 0xCAFE) + bytes(4)
+)
 Phones = Callable[..., Phone]
 
 
@@ -49,7 +51,13 @@ def test_both_directions(media: Media, phone: Phones, mode: str, family: int) ->
         a=media.leg(plain), b=media.leg(trunk, tx=crypt(mode, out), rx=crypt(mode, back)),
     )  # fmt: skip
     for seq in range(20):
-        sent = packet(bytes(range(seq, seq + 160)), seq=seq, ts=seq * 160, csrc=(7,) if seq % 2 else (), extension=b"abcd")
+        sent = packet(
+            bytes(range(seq, seq + 160)),
+            seq=seq,
+            ts=seq * 160,
+            csrc=(7,) if seq % 2 else (),
+            extension=b"abcd",
+        )
         plain.send(sent, made["a"]["local"])
         wire = trunk.receive()
         assert wire == (sent if mode == "none" else REFERENCE(mode, key.encode(), bytes.fromhex(out), sent))
@@ -58,16 +66,27 @@ def test_both_directions(media: Media, phone: Phones, mode: str, family: int) ->
         trunk.send(wire, made["b"]["local"])
         assert plain.receive() == answer
     last = media.request("remove", call="c")["counters"]["streams"][0]
-    assert (last["a"]["packets"], last["b"]["packets"], last["a"]["sent"], last["b"]["sent"]) == (20, 20, 20, 20)
-    assert last["a"]["lost"] == last["a"]["dropped"] == last["a"]["malformed"] == last["a"]["send_errors"] == 0
+    assert (last["a"]["packets"], last["b"]["packets"], last["a"]["sent"], last["b"]["sent"]) == (
+        20,
+        20,
+        20,
+        20,
+    )
+    assert (
+        last["a"]["lost"] == last["a"]["dropped"] == last["a"]["malformed"] == last["a"]["send_errors"] == 0
+    )
 
 
 @pytest.mark.parametrize("mode", ["xor", "rc4", "aes128"])
-def test_a_strangers_script_decrypts_the_trunk(media: Media, phone: Phones, tmp_path: Path, mode: str) -> None:
+def test_a_strangers_script_decrypts_the_trunk(
+    media: Media, phone: Phones, tmp_path: Path, mode: str
+) -> None:
     """The script of docs/wire-format.md, run as its reader would run it, on what the relay put on the wire."""
     _, key = keyed(media, mode)
     plain, trunk = phone(), phone()
-    made = media.request("add", call="c", stream=0, a=media.leg(plain), b=media.leg(trunk, tx=crypt(mode, "5eed00a7")))
+    made = media.request(
+        "add", call="c", stream=0, a=media.leg(plain), b=media.leg(trunk, tx=crypt(mode, "5eed00a7"))
+    )
     sent = [packet(bytes([seq]) * 160, seq=seq, ts=160 * seq) for seq in range(10)]
     wire = []
     for one in sent:
@@ -100,7 +119,9 @@ def test_two_encrypted_legs_with_keys_of_their_own(media: Media, phone: Phones) 
 
 def test_ipv4_on_one_side_and_ipv6_on_the_other(media: Media, phone: Phones) -> None:
     four, six = phone(), phone("::1", family=socket.AF_INET6)
-    made = media.request("add", call="c", stream=0, a=media.leg(four), b={"address": "::1", "remote": list(six.name)})
+    made = media.request(
+        "add", call="c", stream=0, a=media.leg(four), b={"address": "::1", "remote": list(six.name)}
+    )
     four.send(packet(b"from four"), made["a"]["local"])
     assert six.receive() == packet(b"from four")
     six.send(packet(b"from six"), made["b"]["local"])
@@ -111,7 +132,9 @@ def test_ipv4_on_one_side_and_ipv6_on_the_other(media: Media, phone: Phones) -> 
 def test_rtcp_goes_its_own_way_and_plain(media: Media, phone: Phones, mode: str) -> None:
     keyed(media, mode)
     left, right, stranger = phone(), phone(), phone()
-    made = media.request("add", call="c", stream=0, a=media.leg(left), b=media.leg(right, tx=crypt(mode, "00000000")))
+    made = media.request(
+        "add", call="c", stream=0, a=media.leg(left), b=media.leg(right, tx=crypt(mode, "00000000"))
+    )
     to = (made["a"]["local"][0], made["a"]["rtcp"])
     assert made["a"]["rtcp"] == made["a"]["local"][1] + 1
     stranger.rtcp.sendto(RECEIVER_REPORT, to)
@@ -139,7 +162,11 @@ def test_multiplexed_rtcp_is_told_apart_and_bridged(media: Media, phone: Phones)
     _, key = keyed(media, "aes128")
     muxed, split = phone(), phone()
     made = media.request(
-        "add", call="c", stream=0, a=media.leg(muxed, mux=True), b=media.leg(split, tx=crypt("aes128", "00000000"))
+        "add",
+        call="c",
+        stream=0,
+        a=media.leg(muxed, mux=True),
+        b=media.leg(split, tx=crypt("aes128", "00000000")),
     )
     muxed.send(RECEIVER_REPORT, made["a"]["local"])
     muxed.send(packet(b"media" * 9), made["a"]["local"])
@@ -210,7 +237,9 @@ def test_malformed_packets_are_counted_and_dropped(media: Media, phone: Phones, 
 def test_the_largest_packet_passes_whole(media: Media, phone: Phones) -> None:
     _, key = keyed(media, "aes128")
     left, right = phone(), phone()
-    made = media.request("add", call="c", stream=0, a=media.leg(left), b=media.leg(right, tx=crypt("aes128", "00000000")))
+    made = media.request(
+        "add", call="c", stream=0, a=media.leg(left), b=media.leg(right, tx=crypt("aes128", "00000000"))
+    )
     sent = packet(bytes(range(256)) * 255)
     left.send(sent, made["a"]["local"])
     assert right.receive() == REFERENCE("aes128", key.encode(), bytes(4), sent)

@@ -49,7 +49,9 @@ def cases(draw: st.DrawFn) -> tuple[str, bytes, bytes, bytes, int]:
 
 @given(case=cases())
 @settings(max_examples=400, deadline=None)
-def test_every_packet_is_as_the_document_says(dataplane: Any, case: tuple[str, bytes, bytes, bytes, int]) -> None:
+def test_every_packet_is_as_the_document_says(
+    dataplane: Any, case: tuple[str, bytes, bytes, bytes, int]
+) -> None:
     mode, key, salt, packet, header = case
     out = transform(dataplane, mode, key, salt, packet)
     assert out == REFERENCE(mode, key, salt, packet)
@@ -58,7 +60,9 @@ def test_every_packet_is_as_the_document_says(dataplane: Any, case: tuple[str, b
     assert transform(dataplane, mode, key, salt, out) == packet
 
 
-@pytest.mark.parametrize("vector", json.loads(wire_reference.VECTORS.read_text()), ids=lambda v: f"{v['mode']}-{v['salt']}")
+@pytest.mark.parametrize(
+    "vector", json.loads(wire_reference.VECTORS.read_text()), ids=lambda v: f"{v['mode']}-{v['salt']}"
+)
 def test_vectors(dataplane: Any, vector: dict[str, str]) -> None:
     key, salt, plain = vector["key"].encode(), bytes.fromhex(vector["salt"]), bytes.fromhex(vector["plain"])
     assert transform(dataplane, vector["mode"], key, salt, plain).hex() == vector["cipher"]
@@ -79,7 +83,8 @@ def test_the_documents_example_is_right() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "key"), [("xor", b""), ("rc4", b"f" * 15), ("rc4", b"t" * 33), ("aes128", b"f" * 15), ("aes128", b"s" * 17)]
+    ("mode", "key"),
+    [("xor", b""), ("rc4", b"f" * 15), ("rc4", b"t" * 33), ("aes128", b"f" * 15), ("aes128", b"s" * 17)],
 )
 def test_a_key_of_the_wrong_length_is_refused(dataplane: Any, mode: str, key: bytes) -> None:
     how = Transform.of(mode, key, bytes(4))

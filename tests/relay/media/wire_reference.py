@@ -63,7 +63,9 @@ def make_vectors() -> list[dict[str, str]]:
             for salt in ("00000000", f"{chance.getrandbits(32):08x}"):
                 for plain in _packets(chance):
                     cipher = transform(mode, key.encode(), bytes.fromhex(salt), plain)
-                    vectors.append({"mode": mode, "key": key, "salt": salt, "plain": plain.hex(), "cipher": cipher.hex()})
+                    vectors.append(
+                        {"mode": mode, "key": key, "salt": salt, "plain": plain.hex(), "cipher": cipher.hex()}
+                    )
     return vectors
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import logging
 import os
@@ -165,12 +166,8 @@ class Host:
 
 
 def _listen(path: Path) -> socket.socket:
-    """Return the listening socket, readable by its owner alone; raise RelayError when another media process has it."""
+    """Return the listening socket, readable by its owner alone."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        if probe.connect_ex(str(path)) == 0:
-            listener.close()
-            raise RelayError(f"{path}: another media process answers here", hint="stop it first: vosctl-relay stop")
     path.unlink(missing_ok=True)
     before = os.umask(0o177)
     try:
@@ -183,6 +180,17 @@ def _listen(path: Path) -> socket.socket:
     listener.listen(4)
     listener.setblocking(False)
     return listener
+
+
+def claim(run: Path) -> int:
+    """Return a descriptor that marks ``run`` as this process' own; raise RelayError when another one lives there."""
+    lock = os.open(run / "media.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise RelayError(f"{run}: another media process runs here", hint="stop it first: vosctl-relay stop") from None
+    return lock
 
 
 def raise_file_limit() -> int:
@@ -222,6 +230,7 @@ def main(argv: Sequence[str]) -> int:
     run = options.run if options.root is None else options.root / options.run.relative_to("/")
     run.mkdir(parents=True, exist_ok=True)
     workers = options.workers or len(os.sched_getaffinity(0))
+    lock = claim(run)
     limit = raise_file_limit()
     plane = load_plane(run)
     plane.start(workers=workers, files=limit)
@@ -229,4 +238,5 @@ def main(argv: Sequence[str]) -> int:
     _LOG.info("ready: %d workers, at most %d open files, %s", workers, limit, plane.crypto or "no libcrypto")
     host.serve()
     plane.stop()
+    os.close(lock)
     return 0

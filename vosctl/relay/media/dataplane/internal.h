@@ -10,7 +10,7 @@
 #include "vos.h"
 
 #define VOS_PACKET_MAX 65536
-#define VOS_CANDIDATES 4
+#define VOS_CANDIDATES 32
 #define VOS_PROBATION 5
 #define VOS_PREVIOUS_US 32000000u /* as long as a SIP transaction may take: 64 × T1 (RFC 3261 §17.1.1.2) */
 
@@ -75,10 +75,10 @@ struct vos_leg {
     struct vos_source source;
     struct vos_cipher *rx, *tx;
     struct vos_judge *judge;
-    bool mux, send, receive, heard, timed_out, moved;
+    bool mux, send, receive, heard, moved;
     uint8_t dscp;
     uint32_t timeout_ms;
-    uint64_t since_ms;
+    uint64_t since_ms, told_ms; /* the silence that began at told_ms has been reported */
     uint32_t clocks[VOS_CLOCKS];
 };
 

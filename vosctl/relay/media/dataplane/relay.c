@@ -182,8 +182,8 @@ void vos_relay_tick(struct vos_worker *worker, struct vos_stream *stream, uint64
         uint64_t last = leg->view.last_ms > since ? leg->view.last_ms : since;
         uint64_t idle = now_ms > last ? now_ms - last : 0;
         bool late = whole && leg->timeout_ms && leg->receive && idle >= leg->timeout_ms;
-        if (late && !leg->timed_out)
+        if (late && leg->told_ms != last)
             event(worker, stream, side, VOS_TIMEOUT, idle);
-        leg->timed_out = late;
+        leg->told_ms = late ? last : 0;
     }
 }

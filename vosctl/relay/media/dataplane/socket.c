@@ -3,7 +3,8 @@
  * A locked leg's RTP socket is connected: the kernel then looks the route up once instead of for each packet,
  * which is an eighth of what a packet costs. So that strangers are still counted, and get no answer, a second
  * socket is bound to the same port; a filter drops all that reaches it, and the kernel counts. It is never
- * read, and it keeps a flood out of the genuine stream's queue. Where descriptors are short, the leg does
+ * read, and it keeps a flood out of the genuine stream's queue. (A stranger's packet in the few microseconds
+ * between connecting and binding is refused without being counted.) Where descriptors are short, the leg does
  * without: sources are compared for each packet in any case. */
 #include <errno.h>
 #include <linux/filter.h>

@@ -52,6 +52,7 @@ static bool follow(struct vos_leg *leg, const struct vos_rtp *rtp)
         if (rtp->sequence == source->bad_sequence)
             return false;
         source->bad_sequence = (uint16_t)(rtp->sequence + 1);
+        source->expected_prior++; /* it came, whatever it is; so it is not missing either */
     } else {
         late(leg, (uint16_t)-ahead);
     }

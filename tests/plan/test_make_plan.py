@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from plan_samples import KEY, RULES, file_state, saved
 
-from vosctl.compile.desired import Desired, File, Service
+from vosctl.compile.desired import Desired, File, Service, Sysctl
 from vosctl.plan.change import Action, Change, Kind, Plan, Risk
 from vosctl.plan.make import make_plan, only_drift
 from vosctl.plan.observed import parse
@@ -248,20 +248,52 @@ def test_orphan_chains_and_sets(desired, settled):
 
 
 @pytest.mark.parametrize(
-    ("state", "reason"),
+    ("state", "reason", "fatal"),
     [
-        ({"value": None, "writable": False, "held": False}, "kernel 6.1.0 has no such setting"),
-        ({"value": "1", "writable": True, "held": True}, "belongs to the host"),
-        ({"value": "1", "writable": False, "held": False}, "read-only on this node, stays 1"),
+        ({"value": None, "writable": False, "held": False}, "kernel 6.1.0 has no such setting", True),
+        ({"value": "1", "writable": True, "held": True}, "the host's", False),
+        ({"value": "1", "writable": False, "held": False}, "read-only on this node, stays 1", True),
     ],
 )
-def test_sysctls_that_cannot_be_set_are_held(desired, settled, state, reason):
+def test_sysctls_that_cannot_be_set_are_held(desired, settled, state, reason, fatal):
     raw = settled()
     raw["sysctls"]["net.core.rmem_max"] = state
     plan = plan_of(desired, raw)
     assert not plan
-    assert [held.name for held in plan.held] == ["net.core.rmem_max"]
+    assert [(held.name, held.fatal) for held in plan.held] == [("net.core.rmem_max", fatal)]
     assert reason in plan.held[0].reason
+    assert len(plan.impossible) == fatal
+
+
+def test_conntrack_settings_come_with_the_rules(desired, settled):
+    key = "net.netfilter.nf_conntrack_max"
+    missing = {"value": None, "writable": False, "held": False}
+    wanted = replace(desired, sysctls=(Sysctl(key, "1000"),))
+    raw = settled()
+    raw.update(sysctls={key: missing}, applied=None)
+    assert only(plan_of(wanted, raw)).action is Action.CREATE
+    assert plan_of(replace(wanted, rulesets=(), sets=()), raw).impossible
+
+
+def test_sysctl_that_left_the_site_goes_back(desired, settled):
+    change = only(plan_of(replace(desired, sysctls=desired.sysctls[1:]), settled()))
+    assert (change.name, change.action) == ("net.core.rmem_max", Action.REMOVE)
+
+
+def test_machine_that_cannot_have_a_firewall_stops_the_apply(desired, settled):
+    raw = settled()
+    raw["facts"]["can"] = {
+        "packages": [False, "no apt"],
+        "firewall": [False, "no iptables"],
+        "sysctl": [False, "x"],
+    }
+    assert plan_of(desired, raw).impossible == ()
+    raw.update(packages={"iptables": False, "ipset": True}, sets={}, rulesets={})
+    assert {(held.kind, held.reason) for held in plan_of(desired, raw).impossible} == {
+        (Kind.PACKAGE, "no apt"),
+        (Kind.SET, "no iptables"),
+        (Kind.RULESET, "no iptables"),
+    }
 
 
 def test_sysctl_drift(desired, settled):
@@ -274,10 +306,12 @@ def test_sysctl_drift(desired, settled):
 def test_node_that_is_a_directory_holds_the_kernel_parts(desired, settled):
     raw = settled()
     reason = "node is a directory"
+    raw["facts"]["root"] = "/srv/node"
     raw["facts"]["can"] = {key: [False, reason] for key in ("packages", "firewall", "sysctl")}
     raw.update(packages={}, sets={}, rulesets={}, sysctls={})
     plan = plan_of(desired, raw)
     assert not plan
+    assert plan.impossible == ()
     assert {(held.kind, held.reason) for held in plan.held} == {
         (kind, reason) for kind in (Kind.PACKAGE, Kind.SET, Kind.RULESET, Kind.SYSCTL)
     }
@@ -303,11 +337,34 @@ def test_unit_file_restarts_its_service(desired, settled):
 def test_stopped_service_starts_and_stop_carries_its_risk(desired, settled):
     raw = settled()
     raw["services"]["vosctl-relay"]["state"] = "stopped"
-    assert only(plan_of(desired, raw)).action is Action.START
+    start = only(plan_of(desired, raw))
+    assert (start.action, start.drift) == (Action.START, True)
     wanted = replace(desired, services=(Service("nginx", state="stopped", enabled=False),))
     raw["services"] = {"nginx": {"state": "running", "enabled": True, "known": True}}
     stop, disable = plan_of(wanted, raw).changes
     assert (stop.action, stop.risk, disable.action) == (Action.STOP, Risk.STOPS_SERVICE, Action.DISABLE)
+
+
+def test_file_may_reload_a_service_that_the_site_does_not_manage(desired, settled):
+    wanted = replace(desired, files=(*desired.files, File("/etc/nginx/a.conf", b"", reload="nginx")))
+    change = plan_of(wanted, settled()).changes[-1]
+    assert (change.name, change.action, change.detail) == (
+        "nginx",
+        Action.RELOAD,
+        "for /etc/nginx/a.conf, if it runs",
+    )
+
+
+def test_what_was_a_file_may_be_something_else_now(desired, settled):
+    raw = settled()
+    raw["files"][RELAY_JSON] = {
+        "exists": True,
+        "digest": None,
+        "mode": 0o644,
+        "owner": "root",
+        "group": "root",
+    }
+    assert "no regular file" in plan_of(desired, raw).changes[0].detail
 
 
 def test_only_drift(desired, settled):

@@ -61,11 +61,17 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Something wanted that this node cannot do or be given, and why."""
+    """Something wanted that this node is not given, and why.
+
+    ``fatal``: it should have it (a packet filter that cannot be loaded, a setting that its kernel lacks),
+    so an apply stops before it changes anything. Otherwise it is somebody else's: a directory has no
+    firewall, a container leaves the host's settings alone.
+    """
 
     kind: Kind
     name: str
     reason: str
+    fatal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,11 @@ class Plan:
     held: tuple[Held, ...] = ()
     observed: str = ""
     refusal: str = ""
+
+    @property
+    def impossible(self) -> tuple[Held, ...]:
+        """What an apply stops for."""
+        return tuple(held for held in self.held if held.fatal)
 
     @property
     def drift(self) -> tuple[Change, ...]:

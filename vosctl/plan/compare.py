@@ -1,15 +1,18 @@
-"""Compares packages, the release, files, sysctls and services: wanted against observed."""
+"""Compares packages, the release, files and sysctls: wanted against observed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vosctl.compile.desired import Desired, File, Service
-from vosctl.plan.change import Action, Change, Held, Kind, Risk
+from vosctl.compile.desired import Desired, File, Sysctl
+from vosctl.plan.change import Action, Change, Held, Kind
 from vosctl.plan.difference import secret_diff, unified
-from vosctl.plan.observed import FileState, Observed, ServiceState
+from vosctl.plan.observed import FileState, Observed, SysctlState
+from vosctl.plan.services import RELAY
 
-RELAY = "vosctl-relay"
+# The connection tracking module brings its settings when the first rule needs it.
+_COMES_WITH_RULES = ("net.netfilter.nf_conntrack", "net.nf_conntrack")
+_NO_SETTING = SysctlState(None, writable=False, held=False)
 Item = Change | Held
 
 
@@ -22,7 +25,7 @@ def packages(desired: Desired, observed: Observed) -> Iterator[Item]:
         if able.ok:
             yield Change(Kind.PACKAGE, name, Action.INSTALL)
         else:
-            yield Held(Kind.PACKAGE, name, able.reason)
+            yield Held(Kind.PACKAGE, name, able.reason, fatal=observed.is_machine)
 
 
 def release(desired: Desired, observed: Observed) -> Iterator[Item]:
@@ -74,6 +77,9 @@ def _file(file: File, state: FileState, observed: Observed, key: bytes | None) -
         return Change(Kind.FILE, file.path, Action.CHANGE, ", ".join(notes), drift=_was(observed, file))
     if file.secret:
         diff = secret_diff(state.digest, file.digest, key=key)
+    elif not state.digest:
+        diff = ()
+        notes.append("is no regular file now")
     elif state.content is None:
         diff = ()
         notes.append("the old content is too long to show")
@@ -91,84 +97,44 @@ def _was(observed: Observed, file: File) -> bool:
 
 
 def sysctls(desired: Desired, observed: Observed) -> Iterator[Item]:
-    """Yield kernel settings to write, and those that this node cannot have."""
-    able = observed.ability("sysctl")
-    kernel = observed.facts.get("kernel", "unknown")
+    """Yield kernel settings to write, those that this node cannot have, then those that go back."""
     for wanted in desired.sysctls:
-        state = observed.sysctls.get(wanted.key)
-        if state is not None and state.value is not None and _words(state.value) == _words(wanted.value):
+        state = observed.sysctls.get(wanted.key, _NO_SETTING)
+        if state.value is not None and _words(state.value) == _words(wanted.value):
             continue
-        if not able.ok:
-            yield Held(Kind.SYSCTL, wanted.key, able.reason)
-        elif state is not None and state.held:
-            yield Held(
-                Kind.SYSCTL, wanted.key, "belongs to the host; this node has a network namespace of its own"
-            )
-        elif state is None or state.value is None:
-            yield Held(Kind.SYSCTL, wanted.key, f"kernel {kernel} has no such setting (a module not loaded?)")
-        elif not state.writable:
-            yield Held(Kind.SYSCTL, wanted.key, f"read-only on this node, stays {_words(state.value)}")
-        else:
-            old, new = _words(state.value), _words(wanted.value)
-            last = observed.applied.sysctls.get(wanted.key) if observed.applied else None
-            moved = last is not None and _words(last) != old
-            yield Change(
-                Kind.SYSCTL, wanted.key, Action.CHANGE, f"{old} -> {new}", (f"-{old}", f"+{new}"), drift=moved
-            )
+        yield _obstacle(desired, observed, wanted.key, state) or _sysctl(wanted, state, observed)
+    if observed.applied is not None and observed.is_machine:
+        wanted_keys = {wanted.key for wanted in desired.sysctls}
+        for key in sorted(observed.applied.sysctls.keys() - wanted_keys):
+            detail = "no longer in the site: back to what the node had"
+            yield Change(Kind.SYSCTL, key, Action.REMOVE, detail)
+
+
+def _obstacle(desired: Desired, observed: Observed, key: str, state: SysctlState) -> Held | None:
+    able = observed.ability("sysctl")
+    if not able.ok:
+        return Held(Kind.SYSCTL, key, able.reason, fatal=observed.is_machine)
+    if state.held:
+        return Held(Kind.SYSCTL, key, "the host's, not this container's")
+    if state.value is None and not (desired.rulesets and key.startswith(_COMES_WITH_RULES)):
+        kernel = observed.facts.get("kernel", "unknown")
+        reason = f"kernel {kernel} has no such setting (a module not loaded?)"
+        return Held(Kind.SYSCTL, key, reason, fatal=True)
+    if state.value is not None and not state.writable:
+        return Held(Kind.SYSCTL, key, f"read-only on this node, stays {_words(state.value)}", fatal=True)
+    return None
+
+
+def _sysctl(wanted: Sysctl, state: SysctlState, observed: Observed) -> Change:
+    new = _words(wanted.value)
+    if state.value is None:
+        return Change(Kind.SYSCTL, wanted.key, Action.CREATE, f"{new}; comes with the rules", (f"+{new}",))
+    old = _words(state.value)
+    last = observed.applied.sysctls.get(wanted.key) if observed.applied else None
+    moved = last is not None and _words(last) != old
+    lines = (f"-{old}", f"+{new}")
+    return Change(Kind.SYSCTL, wanted.key, Action.CHANGE, f"{old} -> {new}", lines, drift=moved)
 
 
 def _words(value: str) -> str:
     return " ".join(value.split())
-
-
-def services(desired: Desired, observed: Observed, changes: list[Change]) -> Iterator[Item]:
-    """Yield what services must do, given the ``changes`` so far."""
-    for service in desired.services:
-        state = observed.services.get(service.name) or ServiceState("stopped", enabled=False, known=False)
-        yield from _service(desired, service, state, changes)
-        if service.enabled != state.enabled and (state.known or service.enabled):
-            action = Action.ENABLE if service.enabled else Action.DISABLE
-            yield Change(Kind.SERVICE, service.name, action, drift=_settled(observed, state))
-
-
-def _settled(observed: Observed, state: ServiceState) -> bool:
-    return observed.applied is not None and state.known
-
-
-def _service(
-    desired: Desired, service: Service, state: ServiceState, changes: list[Change]
-) -> Iterator[Item]:
-    if service.state != "running":
-        if state.state == "running":
-            yield Change(Kind.SERVICE, service.name, Action.STOP, risk=_stop_risk(service))
-        return
-    if state.state != "running":
-        yield Change(Kind.SERVICE, service.name, Action.START)
-        return
-    reason = _restart_reason(service, changes)
-    if reason:
-        yield Change(Kind.SERVICE, service.name, Action.RESTART, reason, risk=_restart_risk(service))
-        return
-    paths = {
-        change.name for change in changes if change.kind is Kind.FILE and change.action is not Action.REMOVE
-    }
-    touched = [file.path for file in desired.files if file.reload == service.name and file.path in paths]
-    if touched:
-        yield Change(Kind.SERVICE, service.name, Action.RELOAD, f"for {', '.join(touched)}")
-
-
-def _restart_reason(service: Service, changes: list[Change]) -> str:
-    for change in changes:
-        if change.kind is Kind.RELEASE and service.name == RELAY:
-            return "another release"
-        if change.kind is Kind.FILE and change.name == f"/etc/systemd/system/{service.name}.service":
-            return "its unit file changes"
-    return ""
-
-
-def _restart_risk(service: Service) -> Risk | None:
-    return Risk.RESTARTS_RELAY if service.name == RELAY else None
-
-
-def _stop_risk(service: Service) -> Risk:
-    return Risk.RESTARTS_RELAY if service.name == RELAY else Risk.STOPS_SERVICE

@@ -21,7 +21,7 @@ def sets(desired: Desired, observed: Observed) -> Iterator[Item]:
         if state is not None and state.digest == wanted.digest:
             continue
         if not able.ok:
-            yield Held(Kind.SET, wanted.name, able.reason)
+            yield Held(Kind.SET, wanted.name, able.reason, fatal=observed.is_machine)
             continue
         yield _set(wanted, state, observed)
     for name in observed.orphan_sets:
@@ -55,7 +55,7 @@ def rulesets(desired: Desired, observed: Observed) -> Iterator[Item]:
         if able.ok:
             yield _ruleset(wanted, state, observed)
         else:
-            yield Held(Kind.RULESET, f"v{wanted.family}", able.reason)
+            yield Held(Kind.RULESET, f"v{wanted.family}", able.reason, fatal=observed.is_machine)
     for family, chain in observed.orphan_chains:
         yield Change(Kind.RULESET, f"v{family} {chain}", Action.REMOVE, detail="no longer in the site")
 

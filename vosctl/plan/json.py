@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from vosctl.plan.change import Change, Plan
+from vosctl.plan.change import Change, Held, Plan
 
 
 def as_dict(plan: Plan) -> dict[str, Any]:
@@ -14,7 +14,7 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         "node": plan.node,
         "observed": plan.observed,
         "changes": [_change(change) for change in plan.changes],
-        "held": [{"kind": held.kind.value, "name": held.name, "reason": held.reason} for held in plan.held],
+        "held": [_held(held) for held in plan.held],
         "refusal": plan.refusal or None,
     }
 
@@ -34,3 +34,7 @@ def _change(change: Change) -> dict[str, Any]:
         "risk": change.risk.value if change.risk else None,
         "drift": change.drift,
     }
+
+
+def _held(held: Held) -> dict[str, Any]:
+    return {"kind": held.kind.value, "name": held.name, "reason": held.reason, "fatal": held.fatal}

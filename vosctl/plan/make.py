@@ -10,6 +10,7 @@ from vosctl.plan import compare, lockout
 from vosctl.plan import filter as packet_filter
 from vosctl.plan.change import Action, Change, Held, Kind, Plan, Risk
 from vosctl.plan.observed import Observed
+from vosctl.plan.services import services
 
 
 def make_plan(desired: Desired, observed: Observed, *, fingerprint_key: bytes | None = None) -> Plan:
@@ -46,7 +47,7 @@ def _items(
     yield from packet_filter.sets(desired, observed)
     yield from packet_filter.rulesets(desired, observed)
     yield from compare.sysctls(desired, observed)
-    yield from compare.services(desired, observed, changes)
+    yield from services(desired, observed, changes)
 
 
 _FILTER = (Kind.SET, Kind.RULESET)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vosctl.plan.change import Change, Plan
+from vosctl.plan.change import Change, Held, Plan
 from vosctl.plan.printable import printable
 from vosctl.plan.text import summary
 
@@ -20,7 +20,7 @@ def render(plan: Plan, *, diff: bool = True) -> str:
         lines.append("")
     if plan.held:
         lines += ["| held | name | reason |", "|---|---|---|"]
-        lines += [f"| {held.kind.value} | {_code(held.name)} | {_cell(held.reason)} |" for held in plan.held]
+        lines += [_held_row(held) for held in plan.held]
         lines.append("")
     if diff:
         for change in plan.changes:
@@ -35,6 +35,11 @@ def _row(change: Change) -> str:
     if change.risk:
         notes.append(f"**{change.risk.value}**")
     return f"| {change.kind.value} | {_code(change.name)} | {change.action.value} | {', '.join(notes)} |"
+
+
+def _held_row(held: Held) -> str:
+    reason = f"**impossible**: {_cell(held.reason)}" if held.fatal else _cell(held.reason)
+    return f"| {held.kind.value} | {_code(held.name)} | {reason} |"
 
 
 def _folded(change: Change) -> list[str]:

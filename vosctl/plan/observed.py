@@ -128,7 +128,13 @@ class Observed:
     orphan_sets: tuple[str, ...]
     orphan_chains: tuple[tuple[int, str], ...]
     applied: Applied | None = None
+    recovered: str = ""
     ssh: SshPath | None = field(default=None, compare=False)
+
+    @property
+    def is_machine(self) -> bool:
+        """Whether the node is a whole machine and not a directory that stands for one."""
+        return not self.facts.get("root")
 
     def ability(self, kind: str) -> Ability:
         """Return whether the node can be given ``kind`` (packages, firewall, sysctl)."""
@@ -166,6 +172,7 @@ def _parse(raw: Raw, ssh: SshPath | None) -> Observed:
         orphan_sets=tuple(map(str, orphans["sets"])),
         orphan_chains=tuple((int(f), str(c)) for f, chains in orphans["chains"].items() for c in chains),
         applied=_applied(raw.get("applied")),
+        recovered=str(raw.get("recovered") or ""),
         ssh=ssh,
     )
 

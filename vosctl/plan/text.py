@@ -42,8 +42,11 @@ def summary(plan: Plan) -> str:
     words = [f"{counted} to change" if counted else "no change"]
     if plan.drift:
         words.append(f"{len(plan.drift)} moved on the node")
-    if plan.held:
-        words.append(f"{len(plan.held)} held")
+    impossible = len(plan.impossible)
+    if impossible:
+        words.append(f"{impossible} impossible")
+    if len(plan.held) > impossible:
+        words.append(f"{len(plan.held) - impossible} held")
     return ", ".join(words)
 
 
@@ -66,10 +69,11 @@ def headline(change: Change) -> str:
 
 def held_lines(plan: Plan) -> list[str]:
     """Return the held items, those of one kind held for one reason on one line."""
-    groups: dict[tuple[str, str], list[str]] = {}
+    groups: dict[tuple[str, str, bool], list[str]] = {}
     for held in plan.held:
-        groups.setdefault((held.kind.value, held.reason), []).append(held.name)
+        groups.setdefault((held.kind.value, held.reason, held.fatal), []).append(held.name)
     return [
-        f". {kind:<8} {printable(', '.join(names))} held: {printable(reason)}"
-        for (kind, reason), names in groups.items()
+        f"{'!' if fatal else '.'} {kind:<8} {printable(', '.join(names))} "
+        f"{'impossible' if fatal else 'held'}: {printable(reason)}"
+        for (kind, reason, fatal), names in groups.items()
     ]

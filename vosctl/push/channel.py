@@ -54,9 +54,9 @@ class Channel:
         self._stderr = bytearray()
         self._ended = False
 
-    def restart_clock(self) -> None:
-        """Give the next exchange the whole time limit."""
-        self._deadline = monotonic() + self._timeout
+    def restart_clock(self, at_least: float = 0.0) -> None:
+        """Give what comes next the whole time limit, or ``at_least`` so many seconds."""
+        self._deadline = monotonic() + max(self._timeout, at_least)
 
     def send_frame(self, frame: Mapping[str, Any]) -> None:
         """Send one frame; a command that has gone already is found out by the next receive."""

@@ -54,6 +54,7 @@ class Host:
                 self._transport,
                 become=self.node.connection.become,
                 timeout=self.options.timeout,
+                keep_agent=self.root is None,
             )
         return self._session
 

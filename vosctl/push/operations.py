@@ -138,7 +138,12 @@ def make(host: Host, desired: Desired, observed: Observed) -> Plan:
 
 
 def refuse(host: Host, plan: Plan) -> None:
-    """Raise HostError for a plan that must not be applied."""
+    """Raise HostError for a plan that cannot or must not be applied."""
+    impossible = [f"{held.kind.value} {held.name}: {held.reason}" for held in plan.impossible]
+    if impossible:
+        raise host.failure(
+            "; ".join(impossible), hint="nothing was changed; vosctl facts says what the node can do"
+        )
     if plan.refusal and not host.options.allow_lockout:
         raise host.failure(f"refused: {plan.refusal}")
 
@@ -161,7 +166,7 @@ def status(host: Host, session: Session) -> dict[str, Any]:
 
 def request(host: Host, operation: str, **fields: Any) -> dict[str, Any]:
     """Return a request frame for this host."""
-    return {"op": operation, "root": host.root, **fields}
+    return {"op": operation, "root": host.root, "holder": host.options.holder, **fields}
 
 
 def failure(host: Host, answer: Mapping[str, Any]) -> VosctlError:
@@ -172,8 +177,9 @@ def failure(host: Host, answer: Mapping[str, Any]) -> VosctlError:
 
 
 def busy(observed: Observed) -> dict[str, Any]:
-    """Return who is at work on the node or waits there for a confirmation."""
-    return {name: value for name, value in (("lock", observed.lock), ("pending", observed.pending)) if value}
+    """Return who is at work on the node or waits there for a confirmation, and what it just took back."""
+    words = {"lock": observed.lock, "pending": observed.pending, "recovered": observed.recovered}
+    return {name: value for name, value in words.items() if value}
 
 
 def without_op(answer: Mapping[str, Any]) -> dict[str, Any]:

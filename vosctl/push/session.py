@@ -18,6 +18,8 @@ Progress = Callable[[str, int, int], None]
 
 # What a login shell's own start-up files may print before the agent speaks.
 NOISE_LIMIT = 65536
+# Fetching package lists and packages through a slow mirror is no hang.
+INSTALL_PATIENCE = 1800.0
 
 
 class LostError(UnreachableError):
@@ -25,11 +27,18 @@ class LostError(UnreachableError):
 
 
 class Session:
-    """The agent on the node, ready for requests. ``ssh`` is the connection as the node sees it."""
+    """The agent on the node, ready for requests. ``ssh`` is the connection as the node sees it.
 
-    def __init__(self, node: str, transport: Transport, *, become: bool, timeout: float) -> None:
+    ``keep_agent``: the node may keep the agent in /run for the next time.
+    """
+
+    def __init__(
+        self, node: str, transport: Transport, *, become: bool, timeout: float, keep_agent: bool = True
+    ) -> None:
         self._node = node
         command = ["python3", "-I", "-S", "-c", bundle.LOADER, bundle.digest()]
+        if not keep_agent:
+            command.append("once")
         pipe = transport.open(["sudo", "-n", "--", *command] if become else command)
         self._channel = Channel(pipe, timeout=timeout)
         self.ssh: SshPath | None = None
@@ -74,8 +83,9 @@ class Session:
             while True:
                 answer = channel.receive_frame()
                 if answer["op"] == "progress" and progress is not None:
-                    channel.restart_clock()
-                    progress(str(answer.get("step")), _count(answer, "done"), _count(answer, "of"))
+                    step = str(answer.get("step"))
+                    channel.restart_clock(INSTALL_PATIENCE if step == "packages" else 0.0)
+                    progress(step, _count(answer, "done"), _count(answer, "of"))
                 else:
                     return self._checked(answer, expect)
         except ChannelTimeoutError as error:

@@ -86,7 +86,8 @@ def _firewall(desired: Desired, observed: Observed, found: dict[str, Any]) -> No
         set_state = observed.sets.get(ipset.name)
         if set_state is None or set_state.digest != ipset.digest:
             found["sets"][ipset.name] = list(ipset.members)
+    stale = {family for family, _ in observed.orphan_chains}
     for rules in desired.rulesets:
         state = observed.rulesets.get(rules.family)
-        if state is None or state.loaded != rules.digest or not state.intact:
+        if state is None or state.loaded != rules.digest or not state.intact or rules.family in stale:
             found["rulesets"][str(rules.family)] = rules.text

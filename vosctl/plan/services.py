@@ -1,0 +1,79 @@
+"""What services must do, given what else changes: start, stop, restart, reload, start at boot or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from vosctl.compile.desired import Desired, Service
+from vosctl.plan.change import Action, Change, Kind, Risk
+from vosctl.plan.observed import Observed, ServiceState
+
+RELAY = "vosctl-relay"
+_RELEASE_LINK = "/opt/vosctl/current/"
+_UNKNOWN = ServiceState("stopped", enabled=False, known=False)
+
+
+def services(desired: Desired, observed: Observed, changes: Sequence[Change]) -> Iterator[Change]:
+    """Yield what services must do, given the other ``changes``."""
+    reloads = _reloads(desired, changes)
+    for service in desired.services:
+        state = observed.services.get(service.name, _UNKNOWN)
+        moved = _was_ours(observed, service)
+        change = _change(service, state, changes, reloads.pop(service.name, []), moved=moved)
+        if change is not None:
+            yield change
+        if service.enabled != state.enabled and (state.known or service.enabled):
+            action = Action.ENABLE if service.enabled else Action.DISABLE
+            yield Change(Kind.SERVICE, service.name, action, drift=moved and state.known)
+    for name, paths in sorted(reloads.items()):
+        yield Change(Kind.SERVICE, name, Action.RELOAD, f"for {', '.join(paths)}, if it runs")
+
+
+def _change(
+    service: Service, state: ServiceState, changes: Sequence[Change], reloads: list[str], *, moved: bool
+) -> Change | None:
+    name, running = service.name, state.state == "running"
+    if service.state != "running":
+        return (
+            Change(Kind.SERVICE, name, Action.STOP, risk=_stop_risk(name), drift=moved) if running else None
+        )
+    if not running:
+        return Change(Kind.SERVICE, name, Action.START, drift=moved and state.known)
+    reason = _restart_reason(service, changes)
+    if reason:
+        risk = Risk.RESTARTS_RELAY if name == RELAY else None
+        return Change(Kind.SERVICE, name, Action.RESTART, reason, risk=risk)
+    return Change(Kind.SERVICE, name, Action.RELOAD, f"for {', '.join(reloads)}") if reloads else None
+
+
+def _was_ours(observed: Observed, service: Service) -> bool:
+    """Whether the last apply set this service up: it laid down the unit file."""
+    return observed.applied is not None and _unit(service.name) in observed.applied.files
+
+
+def _reloads(desired: Desired, changes: Sequence[Change]) -> dict[str, list[str]]:
+    """Return service → changing files that ask for its reload."""
+    kept = (change for change in changes if change.action is not Action.REMOVE)
+    touched = {change.name for change in kept if change.kind is Kind.FILE}
+    found: dict[str, list[str]] = {}
+    for file in desired.files:
+        if file.reload and file.path in touched:
+            found.setdefault(file.reload, []).append(file.path)
+    return found
+
+
+def _restart_reason(service: Service, changes: Sequence[Change]) -> str:
+    for change in changes:
+        if change.kind is Kind.RELEASE and any(word.startswith(_RELEASE_LINK) for word in service.supervise):
+            return "another release"
+        if change.kind is Kind.FILE and change.name == _unit(service.name):
+            return "its unit file changes"
+    return ""
+
+
+def _unit(name: str) -> str:
+    return f"/etc/systemd/system/{name}.service"
+
+
+def _stop_risk(name: str) -> Risk:
+    return Risk.RESTARTS_RELAY if name == RELAY else Risk.STOPS_SERVICE

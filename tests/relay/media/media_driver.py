@@ -25,7 +25,7 @@ def loopback() -> str:
     return f"127.{64 + os.getpid() % 64}.{os.getpid() // 64 % 250}.{number % 250 + 1}"
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The media process said ok: false."""
 
 
@@ -33,20 +33,20 @@ class Media:
     """A running media process and the control connection to it."""
 
     def __init__(
-        self, run: Path, *, arguments: tuple[str, ...] = (), python: tuple[str, ...] = (), before: Any = None
+        self, run: Path, *, arguments: tuple[str, ...] = (), python: tuple[str, ...] = (), before: str = ""
     ) -> None:
         self.run = run
         self.address = loopback()
         command = [
             *(python or (sys.executable,)),
             "-c",
-            START.format(root=str(ROOT)),
+            before + START.format(root=str(ROOT)),
             "--run",
             str(run),
             *arguments,
         ]
         self.log = (run / "media.log").open("wb+")
-        self.process = subprocess.Popen(command, stderr=self.log, preexec_fn=before)
+        self.process = subprocess.Popen(command, stderr=self.log)
         self.events: list[dict[str, Any]] = []
         self._ids = itertools.count(1)
         self.connect()
@@ -82,7 +82,7 @@ class Media:
                 self.events.append(message)
             elif message["id"] == number:
                 if not message["ok"]:
-                    raise Refused(message["error"])
+                    raise RefusedError(message["error"])
                 return message
 
     def send_raw(self, data: bytes) -> None:

@@ -51,7 +51,12 @@ def test_reloads_and_changes_that_move_nothing_lose_nothing(media: Media, phone:
     talkers, listeners, targets, requests = [], [], [], []
     for number in range(20):
         left, right = phone(media.address), phone(media.address)
-        request = {"call": f"c{number}", "stream": 0, "a": media.leg(left), "b": media.leg(right, tx=crypt, rx=crypt)}
+        request = {
+            "call": f"c{number}",
+            "stream": 0,
+            "a": media.leg(left),
+            "b": media.leg(right, tx=crypt, rx=crypt),
+        }
         made = media.request("add", **request)
         requests.append(request)
         talkers += [left]
@@ -63,7 +68,13 @@ def test_reloads_and_changes_that_move_nothing_lose_nothing(media: Media, phone:
             media.configure(timeout=20 + round_)
             for request in requests:
                 media.request("add", **request, blob={"round": round_})
-                media.request("change", call=request["call"], stream=0, a={"remote": request["a"]["remote"]}, b={"dscp": 46})
+                media.request(
+                    "change",
+                    call=request["call"],
+                    stream=0,
+                    a={"remote": request["a"]["remote"]},
+                    b={"dscp": 46},
+                )
             if round_ % 4 == 3:
                 media.disconnect()
                 media.connect()
@@ -73,7 +84,9 @@ def test_reloads_and_changes_that_move_nothing_lose_nothing(media: Media, phone:
     for count, listener in zip(sent, listeners, strict=True):
         heard = listener.waiting(0.2)
         assert sequence(heard) == list(range(count))
-        assert {REFERENCE("aes128", key, bytes.fromhex("00000007"), one)[12:] for one in heard} == {bytes(160)}
+        assert {REFERENCE("aes128", key, bytes.fromhex("00000007"), one)[12:] for one in heard} == {
+            bytes(160)
+        }
     for request in requests:
         leg = media.counters(request["call"])
         assert (leg["a"]["lost"], leg["a"]["held"], leg["b"]["send_errors"]) == (0, 0, 0)
@@ -129,7 +142,13 @@ def test_the_moved_rtcp_address_leaves_rtp_alone(media: Media, phone: Phones) ->
     with talking([left], [made["a"]["local"]]) as sent:
         for number in range(20):
             where = monitor if number % 2 else right
-            media.request("change", call="c", stream=0, a={"mux": bool(number % 3)}, b={"rtcp_remote": list(where.rtcp.getsockname())})
+            media.request(
+                "change",
+                call="c",
+                stream=0,
+                a={"mux": bool(number % 3)},
+                b={"rtcp_remote": list(where.rtcp.getsockname())},
+            )
             threading.Event().wait(0.01)
     assert sequence(right.waiting(0.2)) == list(range(sent[0]))
 

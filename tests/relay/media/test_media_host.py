@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
 import shutil
 import signal
 import socket
@@ -15,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import wire_reference
-from media_driver import Media, Phone, Refused
+from media_driver import Media, Phone, RefusedError
 from wire_reference import packet
 
 from vosctl.errors import RelayError
@@ -52,7 +50,9 @@ def test_the_dump_restores_control_after_a_reconnect(media: Media, phone: Phones
     media.request("keys", keys={"k": {"value": wire_reference.KEYS["aes128"][0]}})
     left, right = phone(), phone()
     far = media.leg(right, pts=[8, 101], tx=AES, dscp=34, clocks={"111": 48000})
-    made = media.request("add", call="c", stream=0, a=media.leg(left), b=far, blob={"from": "acme", "n": [1, 2]})
+    made = media.request(
+        "add", call="c", stream=0, a=media.leg(left), b=far, blob={"from": "acme", "n": [1, 2]}
+    )
     media.request("change", call="c", stream=0, blob={"from": "acme", "n": [3]})
     media.disconnect()
     left.send(packet(b"meanwhile"), made["a"]["local"])
@@ -86,13 +86,13 @@ def test_ports_are_even_rest_longest_and_run_out(media: Media, phone: Phones) ->
             used += [made["a"]["local"][1], made["b"]["local"][1]]
         assert used == [21002, 21006, 21008, 21010], "21004 is skipped: somebody has its RTCP port"
         before = descriptors(media)
-        with pytest.raises(Refused, match="Ran out of ports"):
+        with pytest.raises(RefusedError, match="Ran out of ports"):
             media.request("add", call="c9", stream=0, a=media.leg(), b=media.leg())
         assert descriptors(media) == before
     media.request("remove", call="c0")
     made = media.request("add", call="c2", stream=0, a=media.leg(), b=media.leg())
     assert [made[side]["local"][1] for side in "ab"] == [21004, 21012], "what c0 gave back rests longer"
-    with pytest.raises(Refused, match="no call 'c0'"):
+    with pytest.raises(RefusedError, match="no call 'c0'"):
         media.request("stats", call="c0")
 
 
@@ -108,15 +108,15 @@ def test_removed_calls_leave_nothing_behind(media: Media, phone: Phones) -> None
     assert media.request("status")["streams"] == 0
 
 
-def limit_files(hard: int = 60) -> None:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (40, hard))
+def limit_files(hard: int) -> str:
+    return f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (40, {hard})); "
 
 
 def test_too_few_open_files_are_named(start: Start) -> None:
     """The soft limit is raised to the hard one; at the end of that, the error says the number."""
-    media = start(before=limit_files)
+    media = start(before=limit_files(60))
     assert media.request("status")["files"]["limit"] == 60
-    with pytest.raises(Refused, match=r"too many open files: this process may hold 60, .*LimitNOFILE"):
+    with pytest.raises(RefusedError, match=r"too many open files: this process may hold 60, .*LimitNOFILE"):
         for number in range(30):
             media.request("add", call=f"c{number}", stream=0, a=media.leg(), b=media.leg())
     running = media.request("status")["calls"]
@@ -127,7 +127,7 @@ def test_too_few_open_files_are_named(start: Start) -> None:
 
 def test_short_of_descriptors_a_leg_does_without_a_guard(start: Start, phone: Phones) -> None:
     """It compares sources by itself then; strangers are dropped and counted all the same."""
-    media = start(before=lambda: limit_files(200))
+    media = start(before=limit_files(200))
     left, right, stranger = phone(), phone(), phone()
     for number in range(30):
         before = descriptors(media)
@@ -144,7 +144,10 @@ def test_short_of_descriptors_a_leg_does_without_a_guard(start: Start, phone: Ph
     [
         ({"rx": AES}, "unknown key 'k'"),
         ({"rx": {"mode": "aes128"}}, r"a\.rx: aes128 needs a kid"),
-        ({"rx": {"mode": "aes256", "kid": "k"}}, r"a\.rx: must be an object with a mode of none, xor, rc4, aes128"),
+        (
+            {"rx": {"mode": "aes256", "kid": "k"}},
+            r"a\.rx: must be an object with a mode of none, xor, rc4, aes128",
+        ),
         ({"tx": {**AES, "salt": "123"}}, r"a\.tx: salt must be 8 hex digits"),
         ({"tx": {**AES, "kid": "short"}}, "key 'short' has 5 characters; aes128 needs exactly 16"),
         ({"remote": ["nowhere", 1]}, r"a\.remote: 'nowhere' does not appear to be"),
@@ -158,13 +161,18 @@ def test_short_of_descriptors_a_leg_does_without_a_guard(start: Start, phone: Ph
         ({"clocks": {"8": 0}}, r"a\.clocks: must map"),
         ({"colour": "red"}, r"a\.colour: no such field"),
         ({"address": None}, r"a\.address: must be an IP address"),
-        ({"address": "192.0.2.1"}, r"cannot open a port on .*192\.0\.2\.1.*: Cannot assign requested address"),
+        (
+            {"address": "192.0.2.1"},
+            r"cannot open a port on .*192\.0\.2\.1.*: Cannot assign requested address",
+        ),
     ],
 )
-def test_a_wrong_leg_is_refused_by_name_and_nothing_is_left(media: Media, leg: dict[str, object], said: str) -> None:
+def test_a_wrong_leg_is_refused_by_name_and_nothing_is_left(
+    media: Media, leg: dict[str, object], said: str
+) -> None:
     media.request("keys", keys={"short": {"value": "abcde"}})
     before = descriptors(media)
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(RefusedError, match=said):
         media.request("add", call="c", stream=0, a=media.leg(**leg), b=media.leg())
     assert descriptors(media) == before
     assert media.request("dump")["calls"] == []
@@ -190,7 +198,7 @@ def test_a_wrong_leg_is_refused_by_name_and_nothing_is_left(media: Media, leg: d
     ],
 )
 def test_a_wrong_request_is_answered(media: Media, request_fields: dict[str, object], said: str) -> None:
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(RefusedError, match=said):
         media.request(**request_fields)
 
 
@@ -208,7 +216,7 @@ def test_a_key_is_never_shown(media: Media, phone: Phones) -> None:
     media.request("add", call="c", stream=0, a=media.leg(phone()), b=media.leg(phone(), tx=AES))
     for command in ("dump", "stats", "status"):
         assert value not in json.dumps(media.request(command))
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedError) as refused:
         media.request("keys", keys={"k": {"value": value + " "}})
     assert value not in str(refused.value)
     assert value not in media.said()
@@ -216,7 +224,7 @@ def test_a_key_is_never_shown(media: Media, phone: Phones) -> None:
 
 def test_a_refused_key_table_leaves_the_old_one(media: Media) -> None:
     media.request("keys", keys={"k": {"value": "abcdefgh12345678"}})
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedError):
         media.request("keys", keys={"good": {"value": "x"}, "bad": {"value": ""}})
     assert media.request("status")["keys"] == ["k"]
 
@@ -225,7 +233,7 @@ def test_drain_takes_no_new_calls_and_keeps_the_old(media: Media, phone: Phones)
     left, right = phone(), phone()
     made = media.request("add", call="old", stream=0, a=media.leg(left), b=media.leg(right))
     assert media.request("drain", on=True)["calls_left"] == 1
-    with pytest.raises(Refused, match="draining"):
+    with pytest.raises(RefusedError, match="draining"):
         media.request("add", call="new", stream=0, a=media.leg(), b=media.leg())
     assert media.request("add", call="old", stream=0, a=media.leg(left), b=media.leg(right))["a"] == made["a"]
     media.request("drain", on=False)
@@ -289,7 +297,9 @@ def test_the_oldest_python_of_the_promise_runs_it(start: Start, phone: Phones) -
     media.request("dump")
 
 
-def test_a_node_that_cannot_load_the_library_compiles_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_cannot_load_the_library_compiles_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another architecture's library, or none, is no obstacle where a compiler is."""
     foreign = tmp_path / "foreign.so"
     foreign.write_bytes(b"\x7fELF" + bytes(100))
@@ -301,7 +311,9 @@ def test_a_node_that_cannot_load_the_library_compiles_it(tmp_path: Path, monkeyp
 def test_a_node_that_can_do_neither_says_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "LIBRARY", tmp_path / "absent.so")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(RelayError, match=r"does not load: .*absent\.so.*cannot be compiled here: no C compiler"):
+    with pytest.raises(
+        RelayError, match=r"does not load: .*absent\.so.*cannot be compiled here: no C compiler"
+    ):
         host.load_plane(tmp_path)
 
 
@@ -312,4 +324,4 @@ def test_the_build_says_what_the_compiler_said(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(build, "SOURCES", broken)
     with pytest.raises(build.BuildError, match=r"a\.c:1:22: error: "):
         build.compile(tmp_path / "out.so")
-    assert os.listdir(tmp_path) == ["broken"]
+    assert list(tmp_path.iterdir()) == [broken]

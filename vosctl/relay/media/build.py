@@ -12,7 +12,12 @@ from typing import Sequence, Tuple
 SOURCES = Path(__file__).resolve().parent / "dataplane"
 LIBRARY = Path(__file__).resolve().parent / "libvosmedia.so"
 FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-pthread")
-SANITIZE = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer")
+SANITIZE = (
+    "-g",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=undefined",
+    "-fno-omit-frame-pointer",
+)
 
 
 class BuildError(Exception):

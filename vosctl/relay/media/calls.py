@@ -83,7 +83,9 @@ class Calls:
         self.timeout_ms = milliseconds
         for running in self._by_id.values():
             for side in (0, 1):
-                self._plane.change(running.stream, side, self._conf(running.legs[side], CHANGE_REST), CHANGE_REST)
+                self._plane.change(
+                    running.stream, side, self._conf(running.legs[side], CHANGE_REST), CHANGE_REST
+                )
 
     def add(self, name: str, number: int, legs: Tuple[Any, Any], blob: Any) -> Json:
         """Start a stream, or bring the one that runs to what ``legs`` say; return both legs' ports."""
@@ -105,7 +107,9 @@ class Calls:
         if running is None:
             raise RequestError(f"no stream {number} in call {name!r}")
         wanted = [
-            running.legs[side] if legs[side] is None else parse_leg(legs[side], side=SIDES[side], base=running.legs[side])
+            running.legs[side]
+            if legs[side] is None
+            else parse_leg(legs[side], side=SIDES[side], base=running.legs[side])
             for side in (0, 1)
         ]
         self._update(running, wanted)

@@ -96,7 +96,11 @@ class Host:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        handlers = ((self._listener, self._accept), (self._plane.events_fd, self._events), (self._wake, self._woken))
+        handlers = (
+            (self._listener, self._accept),
+            (self._plane.events_fd, self._events),
+            (self._wake, self._woken),
+        )
         for watched, handler in handlers:
             self._selector.register(watched, selectors.EVENT_READ, handler)
         while not self._stopping:
@@ -155,7 +159,10 @@ class Host:
             if told is None:
                 continue
             if event.kind == "key-mismatch":
-                _LOG.warning("suspected key mismatch: call %s stream %s side %s", *map(told.get, ("call", "stream", "side")))
+                _LOG.warning(
+                    "suspected key mismatch: call %s stream %s side %s",
+                    *map(told.get, ("call", "stream", "side")),
+                )
             if self._client:
                 self._client.tell(told)
                 self._watch(self._client)
@@ -189,7 +196,9 @@ def claim(run: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(lock)
-        raise RelayError(f"{run}: another media process runs here", hint="stop it first: vosctl-relay stop") from None
+        raise RelayError(
+            f"{run}: another media process runs here", hint="stop it first: vosctl-relay stop"
+        ) from None
     return lock
 
 
@@ -221,10 +230,16 @@ def load_plane(run: Path) -> Plane:
 
 def main(argv: Sequence[str]) -> int:
     """Run the media process and return its exit code. Raises RelayError when it cannot start."""
-    parser = argparse.ArgumentParser(prog="vosctl-relay media", description="Relays RTP at control's command.")
+    parser = argparse.ArgumentParser(
+        prog="vosctl-relay media", description="Relays RTP at control's command."
+    )
     parser.add_argument("--run", type=Path, default=Path("/run/vosctl-relay"), help="folder of media.sock")
-    parser.add_argument("--root", type=Path, default=None, help="prefix of the folder, for a node in a directory")
-    parser.add_argument("--workers", type=int, default=0, help="worker threads (default: one for each usable core)")
+    parser.add_argument(
+        "--root", type=Path, default=None, help="prefix of the folder, for a node in a directory"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, help="worker threads (default: one for each usable core)"
+    )
     options = parser.parse_args(list(argv))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s media %(levelname)s %(message)s")
     run = options.run if options.root is None else options.root / options.run.relative_to("/")

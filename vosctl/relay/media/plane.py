@@ -188,7 +188,9 @@ def _library(path: Path) -> Any:
     library: Any = c.CDLL(str(path))
     library.vos_abi.restype = c.c_uint32
     if library.vos_abi() != ABI:
-        raise OSError(errno.ENOEXEC, f"it has interface {library.vos_abi()}, this relay needs {ABI}", str(path))
+        raise OSError(
+            errno.ENOEXEC, f"it has interface {library.vos_abi()}, this relay needs {ABI}", str(path)
+        )
     library.vos_sizes.restype = library.vos_modes.restype = c.c_uint32
     for which, size in enumerate(map(c.sizeof, (Entry, LegConf, View))):
         if library.vos_sizes(which) != size:

@@ -59,7 +59,7 @@ def test_a_program_is_run_and_read(tmp_path: Path) -> None:
     assert (plain(inline.tree), plain(file.tree)) == ({"user": "root", "price": "0.0125"}, {"user": "admin"})
     price = inline.tree.items["price"]
     assert isinstance(price, Scalar)
-    assert (price.number, price.mark.file) == (True, "inv.py")
+    assert (price.number, str(price.mark)) == (True, "inv.py --list:1:85")
     assert inventory.documents == ()
 
 
@@ -117,7 +117,23 @@ def test_what_a_program_may_do_wrong(source: str, message: str, hint: str) -> No
     (problem,) = problems.errors
     assert message in problem.message
     assert hint in problem.hint
-    assert str(problem.mark) == "inv:1:1"
+    assert problem.mark.file in ("inv", "inv --list")
+
+
+def test_places_in_the_answer_are_those_of_its_text() -> None:
+    answer = '{\n "g": {\n  "hosts": ["a b"],\n  "children": "x"},\n "_meta": {"hostvars": {"c": {"x": null, "y": 1}}}}'
+    inventory, problems = load(executable("inv", f"print({answer!r})"))
+    assert [str(problem.mark) for problem in problems.errors] == ["inv --list:3:13", "inv --list:4:15"]
+    assert str(inventory.hosts["c"].sources[0].tree.key_marks["y"]) == "inv --list:5:42"
+
+
+def test_an_answer_that_only_json_can_read_is_read() -> None:
+    values = {"smile": "\U0001f600", "big": 10**30, "part": float("inf")}
+    listing = {"g": {"hosts": ["a"], "vars": values}, "_meta": {"hostvars": {}}}
+    inventory, problems = load(executable("inv", f"print({json.dumps(listing)!r})"))
+    assert not problems.found
+    told = plain(inventory.groups["g"].sources[0].tree)
+    assert told == {"smile": "\U0001f600", "big": "1" + "0" * 30, "part": "Infinity"}
 
 
 def test_a_program_without_an_interpreter_is_a_problem() -> None:

@@ -10,7 +10,7 @@ from yaml._yaml import CParser
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 MAX_DEPTH = 100
-MAX_NODES = 1_000_000
+MAX_NODES = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)

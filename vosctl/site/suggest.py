@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from functools import lru_cache
+
+_CUTOFF = 0.6
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -28,6 +30,17 @@ def listed(names: Iterable[str], *, most: int = 12) -> str:
 
 @lru_cache(maxsize=1024)
 def _closest(name: str, known: tuple[str, ...]) -> str | None:
-    folded = {candidate.casefold().replace("-", "_"): candidate for candidate in known}
-    match = get_close_matches(name.casefold().replace("-", "_"), folded, n=1, cutoff=0.6)
-    return folded[match[0]] if match else None
+    folded = {_folded(candidate): candidate for candidate in known}
+    wanted = _folded(name)
+    matches = get_close_matches(wanted, folded, n=5, cutoff=_CUTOFF)
+    return folded[max(matches, key=lambda match: _likeness(wanted, match))] if matches else None
+
+
+def _folded(name: str) -> str:
+    return name.casefold().replace("-", "_")
+
+
+def _likeness(wanted: str, match: str) -> tuple[float, bool, bool]:
+    """Among equally close names, letters that changed places, and a right first letter, are likelier."""
+    ratio = SequenceMatcher(None, wanted, match).ratio()
+    return round(ratio, 2), sorted(wanted) == sorted(match), wanted[:1] == match[:1]

@@ -1,0 +1,1 @@
+"""The command line: parse into options, call, report; nothing else."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import cast
 
 import click
 
 from vosctl import __version__
 from vosctl.cli import demo, nodes, site
-from vosctl.cli.screen import errors_to
+from vosctl.cli.screen import Wish, errors_to, print_json
 from vosctl.errors import InputError, VosctlError
 from vosctl.report.problems import as_json, print_problems, summarize
+from vosctl.site.problems import Problem
 
 USAGE = 64
 INTERRUPTED = 130
@@ -43,39 +45,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: the one place that catches errors."""
+    wish = Wish()
     try:
-        code = cli.main(args=arguments, prog_name="vosctl", standalone_mode=False)
-    except click.UsageError as error:
-        error.show()
-        return USAGE
-    except click.Abort:
-        click.echo("vosctl: interrupted", err=True)
-        return INTERRUPTED
+        code = cli.main(args=arguments, prog_name="vosctl", standalone_mode=False, obj=wish)
     except click.ClickException as error:
         error.show()
-        return 1
-    except InputError as error:
-        _show_problems(error)
-        return error.exit_code
+        return USAGE if isinstance(error, click.UsageError) else 1
     except VosctlError as error:
-        click.echo(f"vosctl: {error}", err=True)
+        _show_error(error, json=wish.json)
         return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("vosctl: interrupted", err=True)
+        return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()
+        sys.stderr.close()  # or Python would complain once more while it exits
         return 1
     except Exception:  # noqa: BLE001  anything else is a bug, and says so
-        traceback.print_exc()
+        traceback.print_exc()  # never with local variables, which hold secrets
         click.echo("vosctl: this is a bug; please report it with the lines above", err=True)
         return 1
     return code if isinstance(code, int) else 0
 
 
-def _show_problems(error: InputError) -> None:
-    found = tuple(error.problems)
-    context = click.get_current_context(silent=True)
-    if context is not None and context.params.get("as_json"):
-        click.echo(as_json(found))  # type: ignore[arg-type]
+def _show_error(error: VosctlError, *, json: bool) -> None:
+    if isinstance(error, InputError):
+        _show_problems(error, json=json)
+    else:
+        click.echo(f"vosctl: {error}", err=True)
+
+
+def _show_problems(error: InputError, *, json: bool) -> None:
+    found = cast("tuple[Problem, ...]", error.problems)
+    if json:
+        print_json({"ok": False, "problems": as_json(found)})
         return
     console = errors_to()
-    print_problems(console, found)  # type: ignore[arg-type]
-    console.print(summarize(found, ()))  # type: ignore[arg-type]
+    print_problems(console, found)
+    console.print(summarize(found, ()))

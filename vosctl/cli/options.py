@@ -6,11 +6,11 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+from vosctl.cli.screen import Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,11 @@ _NODE_OPTIONS = (
 )  # fmt: skip
 
 
-def site_options(function: Command) -> Command:
+def site_options(function: Callable[..., int]) -> Callable[..., int]:
     """Add the playbook argument and the site options; the command gets one ``site: SiteArguments``."""
 
     @functools.wraps(function)
-    def gather(*args: Any, **options: Any) -> Any:
+    def gather(*args: Any, **options: Any) -> int:
         site = SiteArguments(
             playbook=options.pop("playbook"),
             inventory=options.pop("inventory"),
@@ -82,18 +82,21 @@ def site_options(function: Command) -> Command:
             json=options.pop("as_json"),
             verbose=options.pop("verbose"),
         )
+        wish = click.get_current_context().find_object(Wish)
+        if wish is not None:
+            wish.json = site.json
         return function(*args, site=site, **options)
 
     command = _decorate(gather, _SITE_OPTIONS)
     playbook = click.argument("playbook", required=False, type=_PATH, envvar="VOSCTL_PLAYBOOK")
-    return playbook(command)  # type: ignore[no-any-return]
+    return playbook(command)
 
 
-def node_options(function: Command) -> Command:
+def node_options(function: Callable[..., int]) -> Callable[..., int]:
     """Add the connection options; the command gets one ``nodes: NodeArguments``."""
 
     @functools.wraps(function)
-    def gather(*args: Any, **options: Any) -> Any:
+    def gather(*args: Any, **options: Any) -> int:
         nodes = NodeArguments(
             forks=options.pop("forks"),
             connect_timeout=options.pop("connect_timeout"),
@@ -108,7 +111,9 @@ def node_options(function: Command) -> Command:
     return _decorate(gather, _NODE_OPTIONS)
 
 
-def _decorate(function: Callable[..., Any], options: tuple[Callable[..., Any], ...]) -> Any:
+def _decorate(
+    function: Callable[..., int], options: tuple[Callable[[Callable[..., int]], Callable[..., int]], ...]
+) -> Callable[..., int]:
     for option in reversed(options):
         function = option(function)
     return function

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import click
 from rich.console import Console
+
+
+@dataclass(slots=True)
+class Wish:
+    """How the operator wants to be answered; filled while the command line is parsed."""
+
+    json: bool = False
 
 
 def output() -> Console:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import get_completion_class
 
 from vosctl.cli.loading import explain_variable, load_desired, load_site, site_options_of
 from vosctl.cli.options import SiteArguments, site_options
@@ -72,13 +73,10 @@ def explain(site: SiteArguments, *, node: str, path: str) -> int:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> int:
     """Print the completion script for SHELL: eval "$(vosctl completion bash)"."""
-    from click.shell_completion import get_completion_class
-
-    from vosctl.cli.main import cli
-
     kind = get_completion_class(shell)
     assert kind is not None
-    click.echo(kind(cli, {}, "vosctl", "_VOSCTL_COMPLETE").source())
+    root = click.get_current_context().find_root().command
+    click.echo(kind(root, {}, "vosctl", "_VOSCTL_COMPLETE").source())
     return 0
 
 

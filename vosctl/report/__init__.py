@@ -1,0 +1,1 @@
+"""What people and programs see: problems, plans, progress, recap, status; nothing here decides."""

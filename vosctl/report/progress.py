@@ -19,7 +19,7 @@ class ProgressLine:
         self._done: Counter[Status] = Counter()
         self._spinner = Spinner("", console=console) if console.is_terminal else None
 
-    def __enter__(self) -> ProgressLine:
+    def __enter__(self) -> ProgressLine:  # noqa: PYI034  typing has no Self in Python 3.10
         if self._spinner is not None:
             self._show("connecting")
             self._spinner.start()

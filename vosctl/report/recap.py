@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from vosctl.plan.change import Plan
+from vosctl.plan.json import as_dict
 from vosctl.push.result import HostResult, Status
 
 _STYLES = {
@@ -35,8 +36,6 @@ def print_recap(console: Console, results: Mapping[str, HostResult]) -> None:
 
 def as_json(results: Mapping[str, HostResult]) -> dict[str, Any]:
     """Return the outcome of each node as a JSON-ready object."""
-    from vosctl.plan.json import as_dict
-
     return {
         name: {
             "status": result.status.value,

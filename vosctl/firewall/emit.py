@@ -13,7 +13,6 @@ from vosctl.site.model import PortRange
 _TABLES = ("raw", "mangle", "nat", "filter")
 _ICMP = {4: ("icmp", "icmp", "--icmp-type"), 6: ("ipv6-icmp", "icmp6", "--icmpv6-type")}
 _PORT_OPTIONS = {ir.Side.SOURCE: "sport", ir.Side.DESTINATION: "dport", ir.Side.EITHER: "port"}
-_UNPRINTED_BURST = 5  # iptables-save leaves the default burst out
 _LONGEST_COMMENT = 255  # XT_MAX_COMMENT_LEN less the final NUL
 _PRINTABLE = re.compile(r"[ !#-\[\]-~]+")
 _UNSAFE = re.compile(r"[^A-Za-z0-9 ._:,;/+=@()\[\]-]")
@@ -99,10 +98,9 @@ def _text(match: ir.Text, _rule: ir.Rule, _family: int) -> str:
 
 
 def _above(match: ir.Above, _rule: ir.Rule, family: int) -> str:
-    burst = "" if match.burst == _UNPRINTED_BURST else f" --hashlimit-burst {match.burst}"
     mask = "" if match.prefix == _address_bits(family) else f" --hashlimit-srcmask {match.prefix}"
     return (
-        f"-m hashlimit --hashlimit-above {match.rate}/sec{burst} --hashlimit-mode srcip --hashlimit-name {match.name}"
+        f"-m hashlimit --hashlimit-above {match.rate}/sec --hashlimit-burst {match.burst} --hashlimit-mode srcip --hashlimit-name {match.name}"
         f" --hashlimit-htable-size {match.buckets} --hashlimit-htable-max {match.entries}"
         f" --hashlimit-htable-expire {match.expire}{mask}"
     )

@@ -15,6 +15,7 @@ NETWORK_BITS = {4: 24, 6: 64}
 _ENTRIES = 1 << 20
 _BUCKETS = 1 << 15
 _SHORTEST_MEMORY = 2  # seconds
+_TICKS_A_SECOND = 1_000_000
 
 
 def over_budget(tag: str, budget: Budget, *, family: int, prefix: int) -> ir.Above:
@@ -30,13 +31,18 @@ def over_budget(tag: str, budget: Budget, *, family: int, prefix: int) -> ir.Abo
     digest = hashlib.sha256(shape.encode()).hexdigest()[:7]
     return ir.Above(
         name=f"vos-{tag}{digest}",
-        rate=budget.rate,
+        rate=_counted(budget.rate),
         burst=budget.burst,
         prefix=min(prefix, SOURCE_BITS[family]),
         buckets=_BUCKETS,
         entries=_ENTRIES,
         expire=expire * 1000,
     )
+
+
+def _counted(rate: int) -> int:
+    """Return the rate that the kernel makes of ``rate``: it keeps the time between packets, in whole ticks."""
+    return _TICKS_A_SECOND // max(_TICKS_A_SECOND // rate, 1)
 
 
 def times(budget: Budget, factor: int) -> Budget:

@@ -18,7 +18,7 @@ from pathlib import Path
 from vosctl.relay import admin
 from vosctl.relay.ng import NgClient
 from vosctl.relay.paths import RelayPaths
-from vosctl.relay.supervise import LAUNCHER
+from vosctl.relay.children import LAUNCHER
 
 _hosts = itertools.count(2)
 

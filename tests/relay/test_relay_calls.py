@@ -203,4 +203,5 @@ def test_stop_leaves_no_process_and_no_socket(joined):
         for pid in (status["pid"], status["media"]["pid"]):
             with pytest.raises(ProcessLookupError):
                 os.kill(pid, 0)
-        assert [path.name for path in node.paths.run.iterdir()] == ["relay.log"]
+        assert not [path for path in node.paths.run.iterdir() if path.is_socket()]
+        assert not node.paths.pidfile.exists()

@@ -6,6 +6,7 @@ import pytest
 from tree_text import places, write
 
 from vosctl.site.inventory import Inventory, load_inventory
+from vosctl.site.patterns import select
 from vosctl.site.problems import Problems
 from vosctl.site.tree import Mark, plain
 
@@ -233,3 +234,26 @@ def test_what_is_no_inventory_says_so(tmp_path: Path) -> None:
     assert rules["hosts.ini"][0][0] == "inventory-ini"
     assert "ansible-inventory -i hosts.ini" in rules["hosts.ini"][0][1]
     assert rules["inv.py"] == [("inventory-program", "chmod +x inv.py")]
+
+
+def test_hosts_that_cannot_be_read_do_not_make_other_names_unknown(tmp_path: Path) -> None:
+    files = {
+        "hosts.yml": "all: {hosts: {edge-a: }",
+        "group_vars/edges.yml": "a: 1",
+        "host_vars/edge-a.yml": "a: no",
+    }
+    inventory, problems = load(write(tmp_path, files))
+    assert not inventory.complete
+    assert [problem.rule for problem in problems.errors] == ["yaml-boolean", "yaml-syntax"]
+    assert not problems.warnings
+    select(inventory, ("edge-a",), Mark("--limit", 1, 1), problems)
+    assert not problems.warnings
+
+
+def test_yaml_that_may_be_executed_is_yaml_all_the_same(tmp_path: Path) -> None:
+    write(tmp_path, {"hosts.yml": "g: {hosts: {a: {}}}", "hosts": "g: {hosts: {b: {}}}"})
+    (tmp_path / "hosts.yml").chmod(0o755)
+    (tmp_path / "hosts").chmod(0o755)
+    inventory, problems = load(tmp_path)
+    assert not problems.found
+    assert sorted(inventory.hosts) == ["a", "b"]

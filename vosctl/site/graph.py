@@ -31,11 +31,15 @@ class GroupDraft(Draft):
 
 
 class Graph:
-    """Groups and hosts with their edges; ``close`` makes it a tree under ``all`` without cycles."""
+    """Groups and hosts with their edges; ``close`` makes it a tree under ``all`` without cycles.
+
+    ``complete`` is for the readers to clear when something could not be read.
+    """
 
     def __init__(self, problems: Problems) -> None:
         self.groups: dict[str, GroupDraft] = {}
         self.hosts: dict[str, Draft] = {}
+        self.complete = True
         self._problems = problems
 
     def group(self, name: str, mark: Mark) -> GroupDraft:

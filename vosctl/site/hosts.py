@@ -24,10 +24,11 @@ def read_hosts(tree: Value, graph: Graph, problems: Problems) -> None:
             reader.group(name, mark, below)
 
 
-def check_group_name(name: str, mark: Mark, problems: Problems) -> bool:
+def check_group_name(name: str, mark: Mark, graph: Graph, problems: Problems) -> bool:
     """Return whether ``name`` can name a group; if not, that is a problem."""
     if _GROUP.fullmatch(name):
         return True
+    graph.complete = False
     problems.error("inventory-group-name", f"{name!r} is no group name", mark,
                    hint="use letters, digits, hyphens and underscores, a letter first")  # fmt: skip
     return False
@@ -38,6 +39,7 @@ def add_hosts(text: str, mark: Mark, group: str, graph: Graph, problems: Problem
     try:
         names, port = expand(text)
     except ValueError as error:
+        graph.complete = False
         problems.error("inventory-host-name", str(error), mark, path=text,
                        hint="write a name or address, or a range as edge-[01:20]")  # fmt: skip
         return ()
@@ -58,7 +60,7 @@ class _Reader:
         self._problems = problems
 
     def group(self, name: str, mark: Mark, body: Value) -> None:
-        if not check_group_name(name, mark, self._problems):
+        if not check_group_name(name, mark, self._graph, self._problems):
             return
         group = self._graph.group(name, mark)
         if not isinstance(body, Mapping):

@@ -52,12 +52,14 @@ class Inventory:
     """Hosts by name in the order of the group ``all``, groups in the order in which they were written.
 
     ``documents`` are the trees of the hosts files for the schema ``hosts.json``, which finds what
-    is malformed in them: malformed parts are left out here. ``sources`` are all variables.
+    is malformed in them: malformed parts are left out here. ``sources`` are all variables. Where
+    not ``complete``, some hosts or groups could not be read, and unknown names are no wonder.
     """
 
     hosts: MappingABC[str, Host]
     groups: MappingABC[str, Group]
     documents: tuple[Value, ...]
+    complete: bool = True
     merger: Merger = field(default_factory=Merger, repr=False)
 
     @property
@@ -111,8 +113,12 @@ def _is_inventory_file(path: Path) -> bool:
 
 
 def _is_program(path: Path) -> bool:
+    """Whether Ansible would run the file; on some file systems every file may be executed, so its content counts."""
     try:
-        return path.suffix not in _YAML and path.is_file() and bool(path.stat().st_mode & 0o111)
+        if path.suffix in _YAML or not path.is_file() or not path.stat().st_mode & 0o111:
+            return False
+        with path.open("rb") as file:
+            return file.read(4).startswith((b"#!", b"\x7fELF"))
     except OSError:
         return False
 
@@ -121,10 +127,10 @@ def _read(path: Path, graph: Graph, problems: Problems) -> Value | None:
     if _is_program(path):
         read_program(path, graph, problems)
         return None
-    if _is_foreign(path, problems):
-        return None
-    tree = load_file(path, shown(path), problems)
-    if tree is not None:
+    tree = None if _is_foreign(path, problems) else load_file(path, shown(path), problems)
+    if tree is None:
+        graph.complete = False
+    else:
         read_hosts(tree, graph, problems)
     return tree
 
@@ -166,4 +172,4 @@ def _inventory(graph: Graph, documents: tuple[Value, ...]) -> Inventory:
         name: Host(name, draft.mark, tuple(of_host[name]), (*draft.inline, *draft.files))
         for name, draft in ((name, graph.hosts[name]) for name in members[ALL])
     }
-    return Inventory(hosts, groups, documents)
+    return Inventory(hosts, groups, documents, graph.complete)

@@ -50,7 +50,7 @@ class _Reader:
         self._problems = problems
 
     def group(self, name: str, mark: Mark, body: Value) -> None:
-        if not check_group_name(name, mark, self._problems):
+        if not check_group_name(name, mark, self._graph, self._problems):
             return
         group = self._graph.group(name, mark)
         if isinstance(body, Sequence):
@@ -63,7 +63,7 @@ class _Reader:
         for host, place in self._names(name, "hosts", body):
             self.found |= dict.fromkeys(add_hosts(host, place, name, self._graph, self._problems))
         for child, place in self._names(name, "children", body):
-            if child != ALL and check_group_name(child, place, self._problems):
+            if child != ALL and check_group_name(child, place, self._graph, self._problems):
                 self._graph.group(child, place)
                 group.children.setdefault(child, place)
         source = variables(f"group {name}", body.get("vars"), self._problems)
@@ -71,6 +71,7 @@ class _Reader:
             group.inline.append(source)
 
     def misshapen(self, path: str, mark: Mark, message: str) -> None:
+        self._graph.complete = False
         self._problems.error("inventory-program", message, mark, path=path,
                              hint="see what the program prints with --list")  # fmt: skip
 

@@ -99,7 +99,7 @@ class _Selection:
             self._problems.error("pattern-invalid", f"{part} is no regular expression: {error}", self._mark, path=part,
                                  hint="correct the expression behind ~")  # fmt: skip
             return []
-        if not known:
+        if not known and self._inventory.complete:
             guess = did_you_mean(name, [*self._inventory.groups, *self._inventory.hosts])
             self._problems.warn("pattern-unmatched", f"{name or part} matches no host and no group{guess}", self._mark,
                                 path=part, hint="see the names in the inventory with --list-hosts")  # fmt: skip

@@ -33,6 +33,7 @@ def read_program(path: Path, graph: Graph, problems: Problems) -> None:
             told = program.ask("--host", host)
             read_host_vars(host, told.mark, told, graph, problems)
     except _ProgramError as error:
+        graph.complete = False
         problems.error("inventory-program", error.message, Mark(shown(path), 1, 1), hint=error.hint)
 
 

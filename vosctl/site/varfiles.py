@@ -37,10 +37,10 @@ class _Reader:
             name = entry.name if entry.is_dir() else entry.stem
             draft = find(name)
             files = self._below(entry) if entry.is_dir() else [entry]
-            if draft is None:
+            if draft is None and self._graph.complete:
                 self._problems.warn(f"unknown-{kind}", f"the inventory has no {kind} {name}{did_you_mean(name, known)}",
                                     Mark(shown(entry), 1, 1), hint="rename the file, or take it out")  # fmt: skip
-                draft = Draft(Mark(shown(entry), 1, 1))
+            draft = draft or Draft(Mark(shown(entry), 1, 1))
             for file in files:
                 source = variables(
                     f"{kind} {name}", load_file(file, shown(file), self._problems), self._problems

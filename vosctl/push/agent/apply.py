@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from vosctl.push.agent import (
+    boot,
     clock,
     durable,
     firewall,
@@ -127,6 +128,7 @@ class Apply:
         state = self._state
         try:
             guard.store_archive(state.node, self._archive)
+            boot.install_unit(state.node)
             snapshot.take(state, work, self.identity, self._holder)
         except OSError as error:
             raise from_os(error, step="snapshot") from error
@@ -173,7 +175,7 @@ class Apply:
             self._do(
                 "rulesets", [f"v{family}" for family in (4, 6)] if loads else [], self._apply_rules(change)
             )
-        self._do("sysctls", [key for key, _ in work.settings], self._apply_settings(work))
+        self._do("sysctls", [key for key, _ in work.settings + work.late], self._apply_settings(work))
         self._do("services", _service_names(work), self._apply_services(work))
 
     def _do(self, step: str, items: list[str], doing: Iterator[str]) -> None:
@@ -226,6 +228,13 @@ class Apply:
             self._item = key
             sysctls.write(key, value)
             yield key
+        for key, value in work.late:
+            original = sysctls.read(key)
+            if original is not None and not sysctls.equal(original, value):
+                self._item = key
+                work.originals[key] = original
+                sysctls.write(key, value)
+                yield key
 
     def _apply_services(self, work: Work) -> Iterator[str]:
         paths = [item["path"] for item in work.put] + work.remove

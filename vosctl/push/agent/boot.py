@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-from vosctl.push.agent import firewall, revert
+import os
+import sys
+
+from vosctl.push.agent import durable, firewall, guard, revert, systemd
 from vosctl.push.agent.errors import AgentError
 from vosctl.push.agent.lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from vosctl.push.agent.node import Node
     from vosctl.push.agent.state import State
 
 PATIENCE = 60.0
+UNIT = f"{systemd.UNITS}/vosctl-boot.service"
+LINK = f"{systemd.UNITS}/multi-user.target.wants/vosctl-boot.service"
+TEXT = """\
+# Written by vosctl's node agent.
+[Unit]
+Description=vosctl: take back what was not confirmed before the reboot, load the packet filter
+DefaultDependencies=no
+Wants=network-pre.target
+After=local-fs.target systemd-modules-load.service vosctl-firewall.service
+Before=network-pre.target shutdown.target
+Conflicts=shutdown.target
+ConditionPathExists={archive}
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={python} -I -S {archive} boot
+
+[Install]
+WantedBy=multi-user.target
+"""
 
 
 def boot(state: State) -> list[str]:
@@ -21,7 +46,7 @@ def boot(state: State) -> list[str]:
     errors = []
     with Lock(state.node, "boot", "boot", patience=PATIENCE):
         try:
-            revert.settle(state)
+            revert.settle(state, booting=True)
         except AgentError as error:
             errors.append(error.message)
         try:
@@ -31,3 +56,24 @@ def boot(state: State) -> list[str]:
             errors.append(error.message)
             state.note("boot-failed", errors=errors)
     return errors
+
+
+def install_unit(node: Node) -> None:
+    """Have ``boot`` run at each boot where systemd runs; raises OSError, AgentError."""
+    if not node.has_systemd:
+        return
+    text = TEXT.format(python=sys.executable, archive=node.state(guard.ARCHIVE)).encode()
+    if _holds(text) and os.path.islink(LINK):
+        return
+    durable.write(UNIT, text)
+    durable.make_folders(os.path.dirname(LINK))
+    durable.link(LINK, UNIT)
+    systemd.read_units()
+
+
+def _holds(text: bytes) -> bool:
+    try:
+        with open(UNIT, "rb") as stream:
+            return stream.read() == text
+    except OSError:
+        return False

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vosctl.push.agent.state import State
 
 
-def revert(state: State, pending: dict[str, Any], why: str) -> list[str]:
+def revert(state: State, pending: dict[str, Any], why: str, *, booting: bool = False) -> list[str]:
     """Take the pending apply back; the lock must be held. Return what did not work, [] when all did.
 
     As long as something did not work the apply stays pending, and the next run tries again.
@@ -21,7 +21,7 @@ def revert(state: State, pending: dict[str, Any], why: str) -> list[str]:
     state.note("revert", id=identity, why=why)
     if pending["state"] != "reverting":
         _try_write(state, {**pending, "state": "reverting"})
-    errors = snapshot.restore(state, identity)
+    errors = snapshot.restore(state, identity, booting=booting)
     if errors:
         state.note("revert-failed", id=identity, why=why, errors=errors)
         return errors
@@ -39,7 +39,7 @@ def _try_write(state: State, pending: dict[str, Any]) -> None:
         return
 
 
-def settle(state: State) -> str:
+def settle(state: State, *, booting: bool = False) -> str:
     """Finish a confirmed apply, take back one that must not stand; the lock must be held.
 
     Return ``confirmed``, ``reverted``, or "" when there is nothing pending or it may still wait.
@@ -54,7 +54,7 @@ def settle(state: State) -> str:
     why = overdue(state, pending)
     if not why:
         return ""
-    errors = revert(state, pending, why)
+    errors = revert(state, pending, why, booting=booting)
     if errors:
         raise AgentError(
             "io",

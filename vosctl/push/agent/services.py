@@ -113,7 +113,7 @@ def _reload(node: Node, found: Runner) -> None:
         found.reload()
 
 
-def restore(node: Node, record: dict[str, Any]) -> None:
+def restore(node: Node, record: dict[str, Any], *, booting: bool) -> None:
     """Bring a service back to what ``save`` recorded; raises AgentError.
 
     A process that is still the one of then was never restarted: it only has to read its files again.
@@ -128,7 +128,8 @@ def restore(node: Node, record: dict[str, Any]) -> None:
         return
     if found.enabled() != record["enabled"]:
         found.enable(record["enabled"])
-    _restore_state(node, record, found)
+    if not (booting and node.has_systemd):
+        _restore_state(node, record, found)
 
 
 def _restore_state(node: Node, record: dict[str, Any], found: Runner) -> None:

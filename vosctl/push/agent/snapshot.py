@@ -84,8 +84,10 @@ def manifest(node: Node, identity: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def restore(state: State, identity: str) -> list[str]:
+def restore(state: State, identity: str, *, booting: bool = False) -> list[str]:
     """Bring the node back to a snapshot; return what did not work, [] when the node is as it was.
+
+    While ``booting`` systemd starts services itself, after this, and must not be asked to.
 
     Every part compares first and changes only what differs, so that it can be run again after it
     was killed at any point.
@@ -106,7 +108,7 @@ def restore(state: State, identity: str) -> list[str]:
         _attempt(errors, "firewall", partial(_restore_firewall, node, found["firewall"]))
     for key, value in found["sysctls"].items():
         _attempt(errors, f"sysctl {key}", partial(_restore_setting, key, value))
-    _restore_services(node, found, errors)
+    _restore_services(node, found, errors, booting=booting)
     for name in DOCUMENTS:
         _attempt(errors, name, partial(state.store, name, found["documents"][name]))
     return errors
@@ -144,12 +146,12 @@ def _restore_setting(key: str, value: str | None) -> None:
         sysctls.write(key, value)
 
 
-def _restore_services(node: Node, found: dict[str, Any], errors: list[str]) -> None:
+def _restore_services(node: Node, found: dict[str, Any], errors: list[str], *, booting: bool) -> None:
     if node.has_systemd and any(services.is_unit(record["path"]) for record in found["files"]):
         _attempt(errors, "systemd", services.read_units)
     for record in found["services"]:
         name = record["item"]["name"]
-        _attempt(errors, f"service {name}", partial(services.restore, node, record))
+        _attempt(errors, f"service {name}", partial(services.restore, node, record, booting=booting))
 
 
 def chain(state: State) -> list[str]:

@@ -19,7 +19,8 @@ class Work:
     - ``put``: wanted files to write, with their content and owner; ``remove``: paths of orphans.
     - ``release``: the release to switch to; ``archive``: its bytes when it has to be unpacked.
     - ``firewall``: the change of sets and rules, None where the node has none to change.
-    - ``settings``: sysctls to write; ``enable``: services whose start at boot changes.
+    - ``settings``: sysctls to write; ``late``: those that this kernel does not have yet, they may come with
+      the modules that rules load; ``originals``: values that managed sysctls had before; ``enable``: services whose start at boot changes.
     - ``actions``: services with what they need (see ``services.due``).
     """
 
@@ -43,6 +44,8 @@ class Work:
         self.archive: bytes | None = None
         self.firewall = self._firewall()
         self.settings = self._settings()
+        self.late = self._late()
+        self.originals = self._originals()
         self.enable = [item for item in wanted["services"] if self._enable_differs(item)]
         self.actions = self._actions()
 
@@ -67,12 +70,21 @@ class Work:
         changes = []
         for item in self.wanted["sysctls"]:
             found = self.observed["sysctls"][item["key"]]
-            if not found["held"] and not sysctls.equal(found["value"], item["value"]):
+            if (
+                not found["held"]
+                and found["value"] is not None
+                and not sysctls.equal(found["value"], item["value"])
+            ):
                 changes.append((item["key"], item["value"]))
         for key, original in (self.applied.get("originals") or {}).items():
             if key not in keys and original is not None and not sysctls.equal(sysctls.read(key), original):
                 changes.append((key, original))
         return changes
+
+    def _late(self) -> list[tuple[str, str]]:
+        found = self.observed["sysctls"]
+        missing = [item for item in self.wanted["sysctls"] if found[item["key"]]["value"] is None]
+        return [(item["key"], item["value"]) for item in missing if not found[item["key"]]["held"]]
 
     def _enable_differs(self, item: dict[str, Any]) -> bool:
         found = self.observed["services"][item["name"]]
@@ -164,7 +176,7 @@ class Work:
             "sets": {item["name"]: item["digest"] for item in wanted["sets"]},
             "rulesets": {str(item["family"]): item["digest"] for item in wanted["rulesets"]},
             "sysctls": {item["key"]: item["value"] for item in wanted["sysctls"]},
-            "originals": self._originals(),
+            "originals": self.originals,
             "packages": wanted["packages"],
             "services": wanted["services"],
         }

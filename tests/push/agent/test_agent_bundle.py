@@ -1,0 +1,113 @@
+"""The archive, the loader and what they need on a node."""
+
+from __future__ import annotations
+
+import ast
+import io
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from agent_client import PYTHON, Agent, Target, Wanted
+from conftest import Machine
+
+from vosctl.push.agent import bundle
+
+SOURCES = sorted(Path(bundle.__file__).parent.glob("*.py"))
+OLD_PYTHONS = sorted(
+    str(path) for path in Path("/root/.pyenv/versions").glob("3.*/bin/python3") if "/3.9." in str(path)
+)
+
+
+def test_the_loader_fits_a_command_line() -> None:
+    assert len(bundle.LOADER) <= 900
+    assert "'" not in bundle.LOADER  # it is quoted with these
+
+
+def test_the_archive_is_the_same_bytes_in_other_processes() -> None:
+    script = "from vosctl.push.agent import bundle; print(bundle.digest())"
+    seen = set()
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        seen.add(subprocess.check_output([sys.executable, "-c", script], env=environment, text=True).strip())
+    assert seen == {bundle.digest()}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_the_sources_are_python_3_9_and_need_the_standard_library_only(path: Path) -> None:
+    tree = ast.parse(path.read_text(), feature_version=(3, 9))
+    imported = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").partition(".")[0])
+    assert imported <= {*sys.stdlib_module_names, "vosctl"}
+
+
+@pytest.mark.parametrize("python", [PYTHON, *OLD_PYTHONS])
+def test_every_module_can_be_imported_with_nothing_but_the_archive(tmp_path: Path, python: str) -> None:
+    archive = tmp_path / "agent.pyz"
+    archive.write_bytes(bundle.archive())
+    names = [
+        name[:-3].replace("/", ".")
+        for name in zipfile.ZipFile(archive).namelist()
+        if not name.endswith("__.py")
+    ]
+    script = f"import sys; sys.path.insert(0, {str(archive)!r}); [__import__(n) for n in {names!r}]"
+    subprocess.run([python, "-I", "-S", "-W", "error", "-c", script], check=True)
+    assert "vosctl.push.agent.apply" in names
+    assert "vosctl.push.agent.bundle" not in names
+
+
+@pytest.mark.parametrize("python", [PYTHON, *OLD_PYTHONS])
+def test_an_apply_works_with_that_python(folder: Target, python: str) -> None:
+    wanted = Wanted().file("/etc/a", b"1")
+    applied = folder.apply(wanted, agent=folder.agent(python=python))
+    assert applied["op"] == "applied", applied
+    assert folder.ask("confirm", id=applied["id"])["op"] == "confirmed"
+
+
+def test_a_damaged_agent_is_not_run() -> None:
+    command = [PYTHON, "-I", "-S", "-c", bundle.LOADER, "0" * 64, "-"]
+    archive = bundle.archive()
+    result = subprocess.run(
+        command, input=len(archive).to_bytes(4, "big") + archive, capture_output=True, check=False
+    )
+    assert result.returncode == 1
+    assert result.stdout == b"NEED\n"
+    assert b"damaged" in result.stderr
+
+
+def test_a_controller_that_hangs_up_ends_the_agent() -> None:
+    agent = Agent(cache=False)
+    agent.process.stdin.close()
+    assert agent.process.wait(20) == 0
+    agent.close()
+
+
+@pytest.mark.netns
+def test_the_node_keeps_the_agent_until_the_next_boot(nft: Machine) -> None:
+    with nft.agent() as first, nft.agent() as second:
+        assert (first.had_it, second.had_it) == (False, True)
+    kept = nft.path(f"/run/vosctl/agent-{bundle.digest()}.pyz")
+    assert kept.stat().st_mode & 0o777 == 0o600
+    # The compiled copy is what a second run uses.
+    (compiled,) = kept.parent.glob("*.zip")
+    assert all(
+        name.endswith(".pyc") for name in zipfile.ZipFile(io.BytesIO(compiled.read_bytes())).namelist()
+    )
+    assert nft.inspect(Wanted())["files"] == {}
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("spoil", ["echo x >> {}", "chmod 666 {}", "chown 1000 {}"])
+def test_a_kept_agent_that_somebody_touched_is_not_run(nft: Machine, spoil: str) -> None:
+    nft.inspect(Wanted())
+    nft.run(spoil.format(f"/run/vosctl/agent-{bundle.digest()}.pyz"))
+    with nft.agent() as agent:
+        assert not agent.had_it
+        assert agent.hello["op"] == "hello"

@@ -88,6 +88,12 @@ def test_marks_point_into_the_option() -> None:
     assert str(cps.mark) == "--extra-vars:1:24"
 
 
+def test_paths_of_findings_begin_at_the_variables() -> None:
+    _, problems = load("media.limits={cps: 007}", "keys.ab={value: 0123456789}")
+    assert [problem.path for problem in problems.errors] == ["media.limits.cps", "keys.ab.value"]
+    assert "0123456789" not in str(problems.errors[1]) + problems.errors[1].hint
+
+
 def test_a_value_that_is_a_secret_is_not_repeated_in_an_error() -> None:
     _, problems = load("key value=hunter2secret")
     assert problems.errors

@@ -18,18 +18,21 @@ _resolve = lru_cache(maxsize=8192)(lint.resolve)  # a site says the same few wor
 _resolve_key = lru_cache(maxsize=8192)(lint.resolve_key)
 
 
-def convert(root: Node, display: str, problems: Problems) -> Value:
-    """Return the tree of ``root``; marks name the file ``display``. What is wrong goes into ``problems``."""
-    return _Converter(display, problems).value(root)
+def convert(root: Node, display: str, problems: Problems, *, prefix: tuple[str, ...] = ()) -> Value:
+    """Return the tree of ``root``; marks name the file ``display``. What is wrong goes into ``problems``.
+
+    ``prefix`` is the path at which the tree stands among the variables.
+    """
+    return _Converter(display, problems, prefix).value(root)
 
 
 class _Converter:
     """One run over one file. Aliased collections become one shared object."""
 
-    def __init__(self, display: str, problems: Problems) -> None:
+    def __init__(self, display: str, problems: Problems, prefix: tuple[str, ...]) -> None:
         self._display = display
         self._problems = problems
-        self._path: list[str] = []
+        self._path: list[str] = list(prefix)
         self._done: dict[int, tuple[Value, int, int]] = {}
         self._busy: set[int] = set()
         self._size = 0

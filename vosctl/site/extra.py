@@ -54,9 +54,10 @@ def _pairs(text: str, mark: Mark, problems: Problems) -> list[Value]:
                            hint="write -e name=value, -e 'media.jitter=lan', -e '{name: value}' or -e @file.yml")  # fmt: skip
             continue
         at = Mark(mark.file, mark.line, where.column + match.start("value"))
-        value = _value(match["value"], at, problems)
+        keys = match["key"].split(".")
+        value = _value(match["value"], keys, at, problems)
         if value is not None:
-            found.append(_nested(match["key"].split("."), value, where))
+            found.append(_nested(keys, value, where))
     return found
 
 
@@ -68,20 +69,20 @@ def _split(text: str) -> list[tuple[str, int]]:
     return [(word[0], word.start()) for word in words]
 
 
-def _value(text: str, mark: Mark, problems: Problems) -> Value | None:
+def _value(text: str, keys: list[str], mark: Mark, problems: Problems) -> Value | None:
     if text.startswith(_FLOW):
-        return _flow(text, mark, problems)
+        return _flow(text, mark, problems, prefix=tuple(keys))
     if not text:
         return Scalar("", "", True, mark)
     plain = lint.resolve_argument(text)
     return Scalar(plain.value, text, False, mark, plain.number)
 
 
-def _flow(text: str, mark: Mark, problems: Problems) -> Value | None:
+def _flow(text: str, mark: Mark, problems: Problems, *, prefix: tuple[str, ...] = ()) -> Value | None:
     """Return YAML in braces or quotes; marks are moved to where the text stands in the option."""
     padding = " " * (mark.column - 1)
     inner = Problems()
-    tree = load_text(padding + text, mark.file, inner)
+    tree = load_text(padding + text, mark.file, inner, prefix=prefix)
     for problem in inner.found:
         moved = Mark(mark.file, mark.line, problem.mark.column)
         problems.error(problem.rule, problem.message, moved, path=problem.path, hint=problem.hint)

@@ -75,15 +75,18 @@ def decode(data: bytes, display: str, problems: Problems) -> str | None:
     return None
 
 
-def load_text(text: str, display: str, problems: Problems) -> Value | None:
-    """Return the tree of YAML text, or None and a problem; see ``load_file``."""
+def load_text(text: str, display: str, problems: Problems, *, prefix: tuple[str, ...] = ()) -> Value | None:
+    """Return the tree of YAML text, or None and a problem; see ``load_file``.
+
+    ``prefix`` is the path at which the text stands among the variables.
+    """
     if text.startswith(_BOM):
         problems.error("yaml-encoding", "the file begins with a byte order mark", Mark(display, 1, 1),
                        hint="save the file as UTF-8 without a byte order mark")  # fmt: skip
         text = text[1:]
     with _collector_paused():
         composed = compose(text)
-        tree = _tree(composed, display, problems)
+        tree = _tree(composed, display, problems, prefix)
     if composed.fault is None:
         return tree
     fault = composed.fault
@@ -104,7 +107,7 @@ def _collector_paused() -> Iterator[None]:
         gc.enable()
 
 
-def _tree(composed: Composed, display: str, problems: Problems) -> Value:
+def _tree(composed: Composed, display: str, problems: Problems, prefix: tuple[str, ...]) -> Value:
     if composed.root is None:
         return Scalar(None, "", False, Mark(display, 1, 1))
-    return convert(composed.root, display, problems)
+    return convert(composed.root, display, problems, prefix=prefix)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from ipaddress import IPv6Address
 from pathlib import Path
 
+from vosctl.site.graph import UNGROUPED
 from vosctl.site.inventory import Inventory
 from vosctl.site.loader import read_file, shown
 from vosctl.site.problems import Problems
@@ -100,7 +101,8 @@ class _Selection:
                                  hint="correct the expression behind ~")  # fmt: skip
             return []
         if not known and self._inventory.complete:
-            guess = did_you_mean(name, [*self._inventory.groups, *self._inventory.hosts])
+            names = [*self._inventory.groups, *self._inventory.hosts]
+            guess = did_you_mean(name, [other for other in names if other != UNGROUPED])
             self._problems.warn("pattern-unmatched", f"{name or part} matches no host and no group{guess}", self._mark,
                                 path=part, hint="see the names in the inventory with --list-hosts")  # fmt: skip
         if first is None or not hosts:

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vosctl.relay import admin
+from vosctl.relay.children import LAUNCHER
 from vosctl.relay.ng import NgClient
 from vosctl.relay.paths import RelayPaths
-from vosctl.relay.children import LAUNCHER
 
 _hosts = itertools.count(2)
 

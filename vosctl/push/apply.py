@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from time import monotonic
 from typing import Any
 from uuid import uuid4
@@ -19,6 +20,18 @@ from vosctl.push.session import LostError, Session
 PAUSE = 1.0
 # How long after its deadline a node may take to go back and be asked.
 REVERT_PATIENCE = 60.0
+# How long an agent may go on without a controller before its own guard ends it.
+WORK_LIMIT = 1800.0
+
+
+class Stage(Enum):
+    """How far one apply has come on the node."""
+
+    WORKING = "working"
+    WAITING = "waiting for its confirmation"
+    CONFIRMED = "confirmed"
+    REVERTED = "reverted"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +45,18 @@ class Apply:
         desired = self.desired[host.name]
         session, observed = operations.inspect(host, desired)
         host.plan = operations.make(host, desired, observed)
+        operations.refuse(host, host.plan)
         if not host.plan:
             return host.result(Status.OK, report=operations.busy(observed))
-        operations.refuse(host, host.plan)
         _refuse_pending(host, observed)
         attempt = _Attempt(host, uuid4().hex)
         answer = attempt.apply(session, desired, observed)
-        if host.options.auto_confirm:
+        # Packages alone are never taken back, so nothing waits.
+        waits = answer.get("deadline") != 0
+        if waits and host.options.auto_confirm:
             attempt.confirm()
-        return host.result(Status.CHANGED, report={"confirmed": host.options.auto_confirm, **answer})
+        confirmed = host.options.auto_confirm or not waits
+        return host.result(Status.CHANGED, report={**answer, "confirmed": confirmed})
 
 
 def _refuse_pending(host: Host, observed: Observed) -> None:
@@ -59,8 +75,8 @@ class _Attempt:
     def __init__(self, host: Host, identity: str) -> None:
         self._host = host
         self._id = identity
-        # Until the node says "applied" it may have armed its timer at any moment up to now.
-        self._armed = monotonic()
+        # The node goes back a window after it has finished, which is not later than this plus a window.
+        self._finished = monotonic()
 
     def apply(self, session: Session, desired: Desired, observed: Observed) -> dict[str, Any]:
         """Send what differs and return what the node did; raise how it ended where it failed."""
@@ -70,31 +86,40 @@ class _Attempt:
             host,
             "apply",
             id=self._id,
-            holder=host.options.holder,
             revision=host.options.revision,
             window=host.options.confirm_window,
             wanted=wire.wanted(desired, revision=host.options.revision),
             items=wire.items(desired, observed),
             observed_digest=observed.digest,
+            max_content=wire.MAX_CONTENT,
         )
         try:
             with host.timed("apply"):
                 answer = session.ask(frame, expect="applied", progress=host.step)
         except LostError as error:
-            self._armed = monotonic()
-            raise self._went_back(self._said(error)) from error
-        self._armed = monotonic()
+            return self._resume(error)
+        self._finished = monotonic()
         if answer["op"] == "failed":
             raise self._failed(answer)
         return operations.without_op(answer)
 
+    def _resume(self, error: LostError) -> dict[str, Any]:
+        """Ask over a new connection how far the agent came that went on without us."""
+        reason = self._said(error)
+        stage = self._wait(lambda stage: stage is not Stage.WORKING, reason, WORK_LIMIT)
+        self._finished = monotonic()
+        if stage is Stage.WAITING:
+            return {"id": self._id, "resumed": reason}
+        raise self._told(stage, reason) from error
+
     def confirm(self) -> None:
         """Confirm over a new connection; raise RolledBackError once the node has gone back instead."""
         host = self._host
-        last = self._armed + host.options.confirm_window / 2
+        last = self._finished + host.options.confirm_window / 2
         while (error := self._try_to_confirm()) is not None:
             if monotonic() >= last or not isinstance(error, UnreachableError):
-                raise self._went_back(f"not confirmed: {self._said(error)}") from error
+                reason = f"not confirmed: {self._said(error)}"
+                raise self._told(self._wait_for_end(reason), reason) from error
             host.sleep(PAUSE)
 
     def _try_to_confirm(self) -> HostError | None:
@@ -104,65 +129,71 @@ class _Attempt:
             return error
         return None
 
+    def _wait_for_end(self, reason: str) -> Stage:
+        self._host.step("wait for the node to go back")
+        left = self._finished + self._host.options.confirm_window - monotonic()
+        return self._wait(
+            lambda stage: stage not in (Stage.WORKING, Stage.WAITING),
+            reason,
+            max(left, 0.0) + REVERT_PATIENCE,
+        )
+
+    def _wait(self, done: Callable[[Stage], bool], reason: str, limit: float) -> Stage:
+        """Return the first stage that is ``done``; raise UnreachableError where none comes in time."""
+        host = self._host
+        until = monotonic() + limit
+        last: VosctlError = host.failure("it still is at work")
+        with host.timed("wait"):
+            while monotonic() < until:
+                try:
+                    stage = self._stage()
+                except (UnreachableError, LockedError) as error:
+                    last = error
+                else:
+                    if done(stage):
+                        return stage
+                host.sleep(PAUSE)
+        raise UnreachableError(
+            host.name,
+            f"{reason}; and the node cannot be asked how that ended: {self._said(last)}",
+            hint="unconfirmed, it goes back by itself; look with vosctl status",
+        )
+
+    def _stage(self) -> Stage:
+        report = operations.status(self._host, self._host.connect())
+        pending = report.get("pending") or {}
+        lock = report.get("lock") or {}
+        if pending.get("id") == self._id:
+            return Stage.WAITING if pending.get("state") == "applied" else Stage.WORKING
+        if self._id in str(lock.get("what")):
+            return Stage.WORKING
+        events = [entry.get("event") for entry in report.get("journal") or [] if entry.get("id") == self._id]
+        ends = [Stage(event) for event in events if event in (Stage.CONFIRMED.value, Stage.REVERTED.value)]
+        return ends[-1] if ends else Stage.UNKNOWN
+
     def _failed(self, answer: Mapping[str, Any]) -> VosctlError:
         told = operations.failure(self._host, answer)
         if not answer.get("rolled_back"):
             return told
-        return RolledBackError(
-            self._host.name,
-            f"{self._said(told)}; the node was put back",
-            hint=told.hint,
-        )
-
-    def _went_back(self, reason: str) -> VosctlError:
-        """Wait for the node's own timer, ask how it ended, and return the error that says so."""
-        host = self._host
-        deadline = self._armed + host.options.confirm_window
-        last = host.failure("not asked")
-        host.step("wait for the node to go back")
-        with host.timed("revert"):
-            while monotonic() < deadline + REVERT_PATIENCE:
-                try:
-                    outcome = self._outcome()
-                except (UnreachableError, LockedError) as error:
-                    last = error
-                else:
-                    if outcome is not None:
-                        return self._told(outcome, reason)
-                left = deadline - monotonic()
-                host.sleep(min(max(left, PAUSE), host.options.confirm_window))
-        return UnreachableError(
-            host.name,
-            f"{reason}; and the node cannot be asked whether it went back: {self._said(last)}",
-            hint="its timer puts it back by itself; look with vosctl status",
-        )
-
-    def _outcome(self) -> str | None:
-        """Return ``confirmed``, ``reverted`` or ``unknown``, None while it is still pending."""
-        report = operations.status(self._host, self._host.connect())
-        pending = report.get("pending")
-        if pending and pending.get("id") == self._id:
-            return None
-        for entry in reversed(report.get("journal") or []):
-            if entry.get("id") == self._id and entry.get("event") in ("confirmed", "reverted"):
-                return str(entry["event"])
-        return "unknown"
+        return RolledBackError(self._host.name, f"{self._said(told)}; the node was put back", hint=told.hint)
 
     def _said(self, error: VosctlError) -> str:
         return error.message.removeprefix(f"{self._host.name}: ")
 
-    def _told(self, outcome: str, reason: str) -> VosctlError:
+    def _told(self, stage: Stage, reason: str) -> VosctlError:
         name = self._host.name
-        if outcome == "reverted":
+        if stage is Stage.REVERTED:
             return RolledBackError(
                 name,
                 f"{reason}; the node went back to what it ran before",
                 hint="vosctl status shows its journal",
             )
-        if outcome == "confirmed":
+        if stage is Stage.CONFIRMED:
             return HostError(
                 name, f"{reason}; yet the node holds the apply as confirmed", hint="run vosctl plan"
             )
         return HostError(
-            name, f"{reason}; nothing is pending on the node", hint="run vosctl plan to see its state"
+            name,
+            f"{reason}; nothing waits on the node",
+            hint="vosctl status and vosctl plan show where it stands",
         )

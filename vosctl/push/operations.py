@@ -88,17 +88,23 @@ class Ask:
             answer = session.ask(request(host, self.what), expect=self.what)
         if answer["op"] == "failed":
             raise failure(host, answer)
-        report = without_op(answer)
-        if self.what == "facts" and _reads_tables_here(host, report):
-            report["own_chains"] = own_chains()
+        report = _facts(host, answer["facts"]) if self.what == "facts" else _masked(without_op(answer))
         return host.result(Status.OK, report=report)
 
 
-def _reads_tables_here(host: Host, report: Mapping[str, Any]) -> bool:
-    """Whether the node is this machine and keeps its rules where python-iptables can see them."""
-    facts = report.get("facts", report)
-    backend = (facts.get("iptables") or {}).get("backend")
-    return host.node.connection.kind == "local" and host.root is None and backend == "legacy"
+def _masked(report: dict[str, Any]) -> dict[str, Any]:
+    """Return a status with file names in place of digests: guesses at a secret could be tested against one."""
+    applied = report.get("applied") or {}
+    return {**report, "applied": {**applied, "files": sorted(applied.get("files") or ())}}
+
+
+def _facts(host: Host, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts, with the own chains where the node is this machine and python-iptables can see them."""
+    report = dict(facts)
+    legacy = (report.get("iptables") or {}).get("backend") == "legacy"
+    if legacy and host.node.connection.kind == "local" and host.root is None:
+        report["own_chains"] = own_chains()
+    return report
 
 
 def own_chains() -> dict[str, Any]:

@@ -1,0 +1,24 @@
+"""A fleet of two hosts for the tests of this folder, and a way to run code where they can be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from vosctl.fleet import Fleet, HostSpec
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Hosts edge-a and edge-b with sshd on port 22; root logs in with the fleet's key."""
+    hosts = (HostSpec("edge-a", "10.231.0.2"), HostSpec("edge-b", "10.231.0.3"))
+    with Fleet.up(hosts, tmp_path_factory.mktemp("fleet")) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def there(fleet: Fleet) -> Callable[..., Any]:
+    """Return a function that calls another one on the controller's network, threads it starts included."""
+    return lambda function, *args, **kwargs: fleet.inside(None, lambda: function(*args, **kwargs))

@@ -8,8 +8,8 @@ from decimal import Decimal
 from vosctl.secret import Secret
 from vosctl.site.build_fields import Fields
 from vosctl.site.build_media import Buffers, build_proxy, choose_buffer
-from vosctl.site.build_scalars import parse_duration, parse_money, parse_network, parse_signed_money
-from vosctl.site.codecs import compressed, fits
+from vosctl.site.build_scalars import parse_duration, parse_money, parse_peer, parse_signed_money
+from vosctl.site.codecs import CODECS, compressed, fits
 from vosctl.site.model import (
     Auth,
     Gateway,
@@ -39,7 +39,7 @@ def build_gateway(name: str, fields: Fields, mark: Mark, *, media: Media, buffer
             )
         return None
     auth = _auth(fields)
-    networks = fields.all_parsed("addresses", parse_network)
+    networks = fields.all_parsed("addresses", parse_peer)
     _check_auth(name, fields, auth, networks, mark)
     own = fields.below("media")
     password = fields.text("password")
@@ -133,10 +133,11 @@ def _guard(fields: Fields, kind: GatewayType) -> ProfitGuard | None:
 
 
 def _check_codecs(fields: Fields, gateway: Gateway) -> None:
-    unfit = [codec for codec in gateway.codecs if not fits(codec, gateway.ptime)]
+    known = [codec for codec in gateway.codecs if codec in CODECS]
+    unfit = [codec for codec in known if not fits(codec, gateway.ptime)]
     where = "ptime" if "ptime" in fields else "codecs"
     hint = "packets hold whole frames: G729 10 ms, GSM and AMR 20 ms, G723 30 ms, iLBC 20 or 30 ms"
-    if unfit and len(unfit) == len(gateway.codecs):
+    if unfit and len(unfit) == len(known):
         message = f"none of its codecs can be sent in packets of {gateway.ptime} ms"
         fields.error("codec-ptime", message, key=where, hint=hint)
     elif unfit:

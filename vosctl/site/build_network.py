@@ -9,16 +9,15 @@ from ipaddress import ip_address
 from vosctl.firewall.signatures import GENUINE, SHIPPED, resolve
 from vosctl.site.build_fields import Fields
 from vosctl.site.build_scalars import (
-    WrongValueError,
     parse_address,
     parse_duration,
     parse_endpoint,
-    parse_network,
+    parse_peer,
     parse_ports,
 )
-from vosctl.site.model import Address, Budget, Firewall, Network, PortRange, Relay, Signature
+from vosctl.site.model import Address, Budget, Firewall, PortRange, Relay, Signature
 from vosctl.site.suggest import did_you_mean, listed
-from vosctl.site.tree import Mark, Scalar
+from vosctl.site.tree import Mark
 
 # What is assumed where a layer removed the packaged default with null.
 _PORTS = PortRange(16384, 32767)
@@ -33,7 +32,6 @@ _BUDGETS = {
 _NETWORK_FACTOR = 8
 _TCP_CONNECTIONS = 10
 
-_WIDE = {4: 8, 6: 16}
 _SHORTEST_WORD = 4
 
 
@@ -75,9 +73,9 @@ def build_firewall(fields: Fields, mark: Mark) -> Firewall:
         sip_udp=sip.integers("udp"),
         sip_tcp=sip.integers("tcp"),
         sip_tls=sip.integers("tls"),
-        admin=fields.all_parsed("admin", _parse_peer),
+        admin=fields.all_parsed("admin", parse_peer),
         management=_management(fields.below("management")),
-        trusted=fields.all_parsed("trusted", _parse_peer),
+        trusted=fields.all_parsed("trusted", parse_peer),
         signatures=_signatures(fields.below("signatures")),
         budgets=_budgets(fields.below("budgets")),
         network_factor=fields.integer("network_factor") or _NETWORK_FACTOR,
@@ -85,16 +83,6 @@ def build_firewall(fields: Fields, mark: Mark) -> Firewall:
         rtp=fields.parsed("rtp", parse_ports),
         mark=fields.tree.mark if fields.tree.items else mark,
     )
-
-
-def _parse_peer(value: Scalar) -> Network:
-    """Return a network; one that holds a large part of the internet would switch the filter off."""
-    network = parse_network(value)
-    if network.prefixlen < _WIDE[network.version] and not network.is_private:
-        message = f"{network} holds too much of the internet to be let through the firewall"
-        hint = f"IPv{network.version} networks here have a prefix of /{_WIDE[network.version]} or longer"
-        raise WrongValueError("network-too-wide", message, hint)
-    return network
 
 
 def _management(fields: Fields) -> Mapping[str, tuple[int, ...]]:

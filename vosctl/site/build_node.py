@@ -117,7 +117,8 @@ def _files(
 def _open_variables(tree: Tree) -> dict[str, Any]:
     """Return the variables that templates see: all but keys, passwords and the files themselves."""
     shown: dict[str, Any] = {key: plain(value) for key, value in tree.items.items() if key not in _HIDDEN}
-    for gateway in (shown.get("gateways") or {}).values():
+    gateways = shown.get("gateways")
+    for gateway in gateways.values() if isinstance(gateways, dict) else ():
         if isinstance(gateway, dict):
             gateway.pop("password", None)
     return shown

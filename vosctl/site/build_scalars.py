@@ -16,6 +16,7 @@ _UNITS = {None: "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "d
 _MONEY = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?")
 _PORTS = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
 _LAST_PORT = 65535
+_WIDEST = {4: 8, 6: 16}
 
 # RFC 2474 §4.2.2, RFC 2597, RFC 3246, RFC 5865, RFC 8622.
 DSCP = {
@@ -47,6 +48,16 @@ def parse_network(value: Scalar) -> Network:
         return ip_network(text)
     except ValueError as error:
         raise _not_a_network(text, error) from None
+
+
+def parse_peer(value: Scalar) -> Network:
+    """Return an address or network to be let in; with a large part of the internet, nothing would be kept out."""
+    network = parse_network(value)
+    if network.prefixlen < _WIDEST[network.version] and not network.is_private:
+        message = f"{network} holds too much of the internet to be let through the firewall"
+        hint = f"IPv{network.version} networks here have a prefix of /{_WIDEST[network.version]} or longer"
+        raise WrongValueError("network-too-wide", message, hint)
+    return network
 
 
 def parse_address(value: Scalar) -> Address:

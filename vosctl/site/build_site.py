@@ -101,7 +101,7 @@ def _written_trunks(
             known = written.setdefault(name, (entry, mark, node))
             if known[0].tree is entry.tree or plain(known[0].tree) == plain(entry.tree):
                 continue
-            message = f"trunk '{name}' is not the same on {known[2]} (line {known[1]}) and {node}"
+            message = f"trunk '{name}' is written differently for {known[2]} ({known[1]}) and {node}"
             hint = "a trunk is one object for both ends: write it once, in group_vars/all"
             problems.error("trunk-differs", message, mark, path=entry.path, hint=hint)
     return written

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from vosctl.site.build_site import Built
 from vosctl.site.model import Node
-from vosctl.site.places import joined, key_mark, mark_of
+from vosctl.site.places import joined, mark_of
 from vosctl.site.problems import Problem, Problems, Severity
 from vosctl.site.suggest import listed
 from vosctl.site.tree import Mark
@@ -33,19 +33,18 @@ class Findings:
         mark = mark_of(self.built.fields[node.name].tree, path)
         return node.mark if mark.file in ("", defaults().mark.file) else mark
 
-    def key_place(self, node: Node, *path: str) -> Mark:
-        """Return where the name of a node's variable was written."""
-        return key_mark(self.built.fields[node.name].tree, path)
+    def error(
+        self, node: Node, rule: str, message: str, *path: str, hint: str = "", named: bool = True
+    ) -> None:
+        """Add an error at the node's variable ``path``; its message ends with its nodes if ``named``."""
+        self._add(node, Problem(rule, message, self.place(node, *path), joined(path), hint), named=named)
 
-    def error(self, node: Node, rule: str, message: str, *path: str, hint: str = "") -> None:
-        """Add an error at the node's variable ``path``."""
-        found = Problem(rule, message, self.place(node, *path), joined(path), hint)
-        self._by_node.setdefault(found, []).append(node.name)
-
-    def warn(self, node: Node, rule: str, message: str, *path: str, hint: str = "") -> None:
-        """Add a warning at the node's variable ``path``."""
-        found = Problem(rule, message, self.place(node, *path), joined(path), hint, Severity.WARNING)
-        self._by_node.setdefault(found, []).append(node.name)
+    def warn(
+        self, node: Node, rule: str, message: str, *path: str, hint: str = "", named: bool = True
+    ) -> None:
+        """Add a warning, as ``error`` does."""
+        mark = self.place(node, *path)
+        self._add(node, Problem(rule, message, mark, joined(path), hint, Severity.WARNING), named=named)
 
     def finish(self) -> None:
         """Hand the findings of nodes over to the problems, each with the names of its nodes."""
@@ -55,3 +54,9 @@ class Findings:
                 Problem(found.rule, message, found.mark, found.path, found.hint, found.severity)
             )
         self._by_node.clear()
+
+    def _add(self, node: Node, found: Problem, *, named: bool) -> None:
+        if named:
+            self._by_node.setdefault(found, []).append(node.name)
+        else:
+            self.problems.found.append(found)

@@ -37,14 +37,18 @@ def check_shared_names(findings: Findings) -> None:
                 path=f"trunks.{name}",
                 hint=f"rename one of them; the gateway is at {node.gateways[name].mark}",
             )
-    for node, gateways in _distinct_gateways(findings):
+    for gateways in _distinct_gateways(findings):
         folded: dict[str, Gateway] = {}
         for gateway in gateways:
             other = folded.setdefault(gateway.name.casefold(), gateway)
             if other is not gateway:
                 message = f"the gateways '{other.name}' and '{gateway.name}' differ in letter case alone"
-                findings.warn(
-                    node, "name-similar", message, "gateways", gateway.name, hint="give one another name"
+                findings.problems.warn(
+                    "name-similar",
+                    message,
+                    gateway.mark,
+                    path=f"gateways.{gateway.name}",
+                    hint="give one of them another name",
                 )
 
 
@@ -57,10 +61,12 @@ def check_rate_groups(findings: Findings) -> None:
         seen.add(pair)
         for gateway in node.gateways.values():
             _check_deck(findings, node, gateway)
-            if gateway.guard is not None and gateway.rate_group is None:
+            if gateway.guard and gateway.type is GatewayType.ROUTING and gateway.rate_group is None:
                 message = f"the profit guard of '{gateway.name}' has no clearing deck to compare with"
                 hint = "add rate_group: the name of a deck in rates.clearing"
-                findings.warn(node, "profit-deck", message, "gateways", gateway.name, "profit", hint=hint)
+                findings.warn(
+                    node, "profit-deck", message, "gateways", gateway.name, "profit", hint=hint, named=False
+                )
 
 
 def _check_deck(findings: Findings, node: Node, gateway: Gateway) -> None:
@@ -77,12 +83,12 @@ def _check_deck(findings: Findings, node: Node, gateway: Gateway) -> None:
     hint = f"known in {where}: {listed(known) or 'none'}"
     if name in others:
         hint = f"'{name}' is a {other}; a {gateway.type.value} gateway takes a {kind}: {listed(known) or 'none yet'}"
-    findings.error(node, "unknown-rate-group", message, "gateways", gateway.name, "rate_group", hint=hint)
+    findings.error(
+        node, "unknown-rate-group", message, "gateways", gateway.name, "rate_group", hint=hint, named=False
+    )
 
 
-def _distinct_gateways(findings: Findings) -> Iterator[tuple[Node, list[Gateway]]]:
-    seen: set[int] = set()
-    for node in findings.nodes():
-        if id(node.gateways) not in seen:
-            seen.add(id(node.gateways))
-            yield node, list(node.gateways.values())
+def _distinct_gateways(findings: Findings) -> Iterator[list[Gateway]]:
+    tables = {id(node.gateways): node.gateways for node in findings.nodes()}
+    for table in tables.values():
+        yield list(table.values())

@@ -17,7 +17,7 @@ def check_trust(findings: Findings) -> None:
     for node in findings.nodes():
         by_address = [gateway for gateway in node.gateways.values() if gateway.auth is not Auth.PASSWORD]
         if by_address and not node.firewall.enabled:
-            message = f"the firewall is off, so nothing keeps others from the {len(by_address)} gateways known by address"
+            message = "the firewall is off, so nothing else guards the gateways that are known by their address alone"
             hint = "firewall: {enabled: true}, or filter in front of the node"
             findings.warn(node, "firewall-off", message, "firewall", "enabled", hint=hint)
         elif node.firewall.enabled and (pair := (id(node.gateways), id(node.firewall))) not in seen:
@@ -35,13 +35,24 @@ def _check_untrusted(findings: Findings, node: Node, by_address: Iterable[Gatewa
         strange = [net for net in gateway.networks if net not in exact and not _inside(net, trusted)]
         if strange:
             message = (
-                f"{listed(map(str, strange))} of '{gateway.name}' is in no trusted set: with auth: password"
+                f"{listed(map(_shown, strange))} of '{gateway.name}' is in no trusted set: with auth: password"
                 " addresses do not enter it, and the budgets of strangers hold for its calls"
             )
             hint = "add them to firewall.trusted, or leave addresses out if they change"
             findings.warn(
-                node, "gateway-untrusted", message, "gateways", gateway.name, "addresses", hint=hint
+                node,
+                "gateway-untrusted",
+                message,
+                "gateways",
+                gateway.name,
+                "addresses",
+                hint=hint,
+                named=False,
             )
+
+
+def _shown(network: Network) -> str:
+    return str(network.network_address if network.num_addresses == 1 else network)
 
 
 def _inside(network: Network, others: Iterable[Network]) -> bool:
@@ -73,15 +84,15 @@ def _report_shared(
     findings: Findings, node: Node, gateway: Gateway, other: Gateway, network: Network
 ) -> None:
     path = ("gateways", gateway.name, "addresses")
-    where = f"{network.network_address if network.num_addresses == 1 else network}"
+    where = _shown(network)
     if gateway.type is GatewayType.MAPPING:
         message = f"{where} is also an address of '{other.name}': its calls could be either customer's"
         hint = "tell them apart by source port (auth: ip+port) or by password"
-        findings.error(node, "gateway-address-shared", message, *path, hint=hint)
+        findings.error(node, "gateway-address-shared", message, *path, hint=hint, named=False)
     else:
         message = f"{where} is also an address of the vendor '{other.name}'"
         hint = "the proxy must then name the gateway of each call (vos-to)"
-        findings.warn(node, "gateway-address-shared", message, *path, hint=hint)
+        findings.warn(node, "gateway-address-shared", message, *path, hint=hint, named=False)
 
 
 def check_codecs(findings: Findings) -> None:
@@ -115,13 +126,20 @@ def _check_pair(
         apart = {have: who for have, who in vendors.items() if not set(have) & set(codecs)}
         if apart:
             others = [name for who in apart.values() for name in who]
-            every = listed(dict.fromkeys(codec for have in apart for codec in have))
+            every = _joined(dict.fromkeys(codec for have in apart for codec in have))
             message = (
-                f"{_who('customer', names)} ({listed(codecs)}) and {_who('vendor', others)} ({every}) have no codec"
+                f"{_who('customer', names)} ({', '.join(codecs)}) and {_who('vendor', others)} ({every}) have no codec"
                 " in common: calls between them need transcoding, which the relay does not do"
             )
             hint = "give both a common codec, or route these customers to other vendors"
-            findings.warn(node, "transcoding", message, "gateways", names[0], "codecs", hint=hint)
+            findings.warn(
+                node, "transcoding", message, "gateways", names[0], "codecs", hint=hint, named=False
+            )
+
+
+def _joined(codecs: Iterable[str]) -> str:
+    """Return codecs in their order of preference."""
+    return ", ".join(codecs)
 
 
 def _who(kind: str, names: list[str]) -> str:
@@ -143,7 +161,7 @@ def _check_trunk_codecs(
         ]
         if apart:
             message = (
-                f"the trunk ({listed(trunk.codecs)}) has no codec in common with"
+                f"the trunk ({', '.join(trunk.codecs)}) has no codec in common with"
                 f" {_who('gateway', apart)}: their calls over it need transcoding, which the relay does not do"
             )
             fields = findings.built.trunk_fields[trunk.name]

@@ -12,6 +12,7 @@ from vosctl.site.suggest import listed
 PORTS_OF_A_CALL = 4
 _EPHEMERAL = "net.ipv4.ip_local_port_range"
 _RESERVED = "net.ipv4.ip_local_reserved_ports"
+_LAST_PORT = 65535
 _KERNEL_DEFAULT = PortRange(32768, 60999)
 
 
@@ -60,7 +61,7 @@ def _check_ephemeral(findings: Findings, node: Node) -> None:
 
 def _range(text: str) -> PortRange | None:
     match = re.fullmatch(r"([0-9]{1,5})[\s]+([0-9]{1,5})", text.strip())
-    if match is None or not 0 < int(match[1]) <= int(match[2]) <= 65535:
+    if match is None or not 0 < int(match[1]) <= int(match[2]) <= _LAST_PORT:
         return None
     return PortRange(int(match[1]), int(match[2]))
 
@@ -96,22 +97,26 @@ def _check_other_ports(findings: Findings, node: Node) -> None:
 def check_relay_addresses(findings: Findings) -> None:
     """Check that two relays on one address do not share ports."""
     taken: dict[str, list[Node]] = {}
+    reported: set[tuple[str, str]] = set()
     for node in findings.nodes():
         for address in node.relay.addresses if node.relay.enabled else ():
             if address.is_loopback and node.connection.kind != "local":
                 continue
             for other in taken.setdefault(str(address), []):
-                if other.relay.ports.overlaps(node.relay.ports):
-                    message = f"the relays of {other.name} and {node.name} both use {address} and ports {node.relay.ports}"
-                    findings.error(
-                        node,
-                        "rtp-overlap",
-                        message,
-                        "relay",
-                        "ports",
-                        hint="give them different ports or addresses",
-                    )
+                if other.relay.ports.overlaps(node.relay.ports) and (other.name, node.name) not in reported:
+                    reported.add((other.name, node.name))
+                    _report_overlap(findings, other, node, str(address))
             taken[str(address)].append(node)
+
+
+def _report_overlap(findings: Findings, first: Node, second: Node, address: str) -> None:
+    message = (
+        f"the relays of {first.name} and {second.name} both use {address} and ports {second.relay.ports}"
+    )
+    written = findings.built.fields[second.name].below("relay")
+    field = "addresses" if "addresses" in written else "ports"
+    hint = "give them different ports or addresses"
+    findings.error(second, "rtp-overlap", message, "relay", field, hint=hint, named=False)
 
 
 def check_trunk_families(findings: Findings) -> None:
@@ -140,7 +145,8 @@ def check_admin(findings: Findings) -> None:
             hint = "add firewall: {admin: [198.51.100.0/24]} with the network of the machine that runs vosctl"
             findings.error(node, "admin-missing", message, "firewall", "admin", hint=hint)
         opened = {port for ports in firewall.management.values() for port in ports}
-        if node.connection.kind == "ssh" and node.connection.port not in opened:
-            message = f"SSH is on port {node.connection.port}, which firewall.management does not open"
-            hint = f"add firewall: {{management: {{ssh: [{node.connection.port}]}}}}"
+        port = node.connection.port
+        if node.connection.kind == "ssh" and port <= _LAST_PORT and port not in opened:
+            message = f"SSH is on port {port}, which firewall.management does not open"
+            hint = f"add firewall: {{management: {{ssh: [{port}]}}}}"
             findings.error(node, "admin-port", message, "firewall", "management", hint=hint)

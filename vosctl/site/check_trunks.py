@@ -119,7 +119,7 @@ def _check_length(findings: Findings, trunk: Trunk, key: Key) -> None:
     message = (
         f"{mode} takes a key of {wanted} characters; '{key.name}', used by trunk '{trunk.name}', has {length}"
     )
-    hint = "take letters away" if length > high else "make it longer"
+    hint = f"use {wanted} random letters and digits"
     if trunk.encryption is Encryption.AES128:
         hint = f"AES-128 means 16 bytes: {f'{length - 16} too many' if length > high else f'{16 - length} too few'}"
         if length == _EXAMPLE:

@@ -21,6 +21,32 @@ from vosctl.site.tree import Mapping as Tree
 from vosctl.site.tree import Mark, Scalar
 from vosctl.site.variables import resolve
 
+# Where a file could not be read, what seems to be missing may stand in it.
+_UNREAD = frozenset(
+    {"file-missing", "file-unreadable", "yaml-encoding", "yaml-syntax", "yaml-too-deep", "yaml-too-large"}
+)
+_ABSENCE = frozenset(
+    {
+        "admin-missing",
+        "admin-port",
+        "gateway-addresses",
+        "gateway-limits",
+        "gateway-login",
+        "gateway-port",
+        "jitter-incomplete",
+        "key-unused",
+        "missing-key",
+        "plain-secret",
+        "profit-deck",
+        "relay-address",
+        "trunk-key",
+        "unknown-jitter-buffer",
+        "unknown-key-name",
+        "unknown-node",
+        "unknown-rate-group",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SiteOptions:
@@ -146,6 +172,9 @@ def _is_empty(document: object) -> bool:
 
 
 def _add_news(problems: Problems, later: Problems) -> None:
-    """Add later findings, but for those at a place where an error is known already."""
+    """Add later findings, but for those that an error found earlier explains."""
     known = {problem.mark for problem in problems.found if problem.severity is Severity.ERROR}
-    problems.found.extend(problem for problem in later.found if problem.mark not in known)
+    unread = any(problem.rule in _UNREAD for problem in problems.found)
+    for problem in later.found:
+        if problem.mark not in known and not (unread and problem.rule in _ABSENCE):
+            problems.found.append(problem)

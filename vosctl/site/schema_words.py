@@ -11,7 +11,7 @@ from jsonschema import ValidationError
 
 from vosctl.site.places import Step, joined
 from vosctl.site.problems import Problem
-from vosctl.site.suggest import did_you_mean, listed
+from vosctl.site.suggest import closest, did_you_mean, listed
 from vosctl.site.tree import Mapping, Mark, Scalar, Value, at
 
 _TYPES = {
@@ -90,7 +90,8 @@ def _unknown_keys(
         if key in known:
             continue
         mark = value.key_marks.get(key, value.mark)
-        message = f"unknown key '{key}'{did_you_mean(key, known)}"
+        named = [name for name in known if name.startswith("ansible_") == key.startswith("ansible_")]
+        message = f"unknown key '{key}'{did_you_mean(key, named)}"
         hint = _hint_for_key(key, known, fields)
         yield Problem("unknown-key", message, mark, joined((*path, key), prefix), hint)
 
@@ -101,10 +102,20 @@ def _hint_for_key(key: str, known: MappingABC[str, Any], fields: MappingABC[str,
     inner = [name for name, schema in known.items() if key in schema.get("properties", {})]
     if inner:
         return f"it belongs under {inner[0]}: {inner[0]}.{key}"
-    names = [name for name in known if key.startswith("ansible_") or not name.startswith("ansible_")]
+    if key.startswith("ansible_"):
+        return (
+            "of Ansible's variables, those that say how to connect are known: ansible_host, ansible_port, …"
+        )
     if "custom" in known:
-        return "values of your own go under custom; known here: " + listed(names, most=30)
-    return "known here: " + listed(names)
+        return "values of your own go under custom" + (
+            "" if closest(key, known) else f"; known: {_trees(known)}"
+        )
+    return "known here: " + listed(known)
+
+
+def _trees(known: MappingABC[str, Any]) -> str:
+    """Return the variables that hold more than one value: those that somebody may be looking for."""
+    return listed((name for name, schema in known.items() if "object" in schema.get("type", ())), most=20)
 
 
 def _is_about_a_name(error: ValidationError) -> bool:

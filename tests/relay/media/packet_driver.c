@@ -43,7 +43,7 @@ int main(void)
             if (rtp.header > length)
                 abort();
             vos_stats_update(leg, &rtp, length, all * 20000);
-            vos_judge_packet(judge, rtp.payload_type & 8, packet + rtp.header, length - rtp.header);
+            vos_judge_packet(judge, rtp.payload_type & 8, rtp.ssrc & 1, packet + rtp.header, length - rtp.header);
         }
         transforms(packet, length);
         free(packet);

@@ -11,7 +11,18 @@ from typing import Sequence, Tuple
 
 SOURCES = Path(__file__).resolve().parent / "dataplane"
 LIBRARY = Path(__file__).resolve().parent / "libvosmedia.so"
-FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-pthread")
+FLAGS = (
+    "-std=c11",
+    "-D_GNU_SOURCE",
+    "-O2",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-shared",
+    "-pthread",
+)
 SANITIZE = (
     "-g",
     "-fsanitize=address,undefined",

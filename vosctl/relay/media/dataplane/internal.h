@@ -51,8 +51,6 @@ struct vos_learner {
     struct vos_candidate candidate[VOS_CANDIDATES];
 };
 
-struct vos_judge;
-
 struct vos_socket {
     int fd;
     bool rtcp, connected;
@@ -159,11 +157,6 @@ void vos_learn_set_rtcp(struct vos_leg *leg, const struct vos_leg_conf *conf);
 bool vos_learn_rtp(struct vos_leg *leg, const struct vos_addr *from, const struct vos_rtp *rtp, uint64_t now_us,
                    bool *locked);
 bool vos_learn_rtcp(struct vos_leg *leg, const struct vos_addr *from);
-
-/* judge.c */
-struct vos_judge *vos_judge_new(void);
-void vos_judge_reset(struct vos_judge *judge);
-int vos_judge_packet(struct vos_judge *judge, uint8_t payload_type, const uint8_t *payload, size_t length);
 
 /* table.c */
 int vos_stream_new(uint64_t id, const struct vos_leg_conf legs[2], struct vos_stream **out);

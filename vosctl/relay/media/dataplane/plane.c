@@ -134,7 +134,7 @@ int vos_change(struct vos_stream *stream, uint32_t side, const struct vos_leg_co
         error = vos_worker_do(stream->worker, &command);
     vos_cipher_free(command.rx);
     vos_cipher_free(command.tx);
-    free(command.judge);
+    vos_judge_free(command.judge);
     return error;
 }
 

@@ -101,7 +101,8 @@ static bool accept_rtp(struct vos_worker *worker, struct vos_socket *in, const s
 static void judge(struct vos_worker *worker, struct vos_socket *in, const struct vos_rtp *rtp, size_t length)
 {
     struct vos_leg *leg = &in->stream->leg[in->side];
-    int verdict = vos_judge_packet(leg->judge, rtp->payload_type, worker->packet + rtp->header, length - rtp->header);
+    const uint8_t *payload = worker->packet + rtp->header;
+    int verdict = vos_judge_packet(leg->judge, rtp->payload_type, rtp->ssrc, payload, length - rtp->header);
     if (verdict < 0)
         return;
     if (verdict && !leg->view.mismatch)

@@ -144,7 +144,7 @@ static void leg_free(struct vos_leg *leg)
     vos_socket_close(leg->guard);
     vos_cipher_free(leg->rx);
     vos_cipher_free(leg->tx);
-    free(leg->judge);
+    vos_judge_free(leg->judge);
 }
 
 /* The sockets stay the caller's when this fails. */

@@ -112,6 +112,9 @@ struct vos_conf {
 };
 
 struct vos_stream;
+struct vos_judge;
+
+#pragma GCC visibility push(default)
 
 /* The interface. Functions return 0 (or what is said) and a negative errno otherwise; they may be called
  * from one thread at a time, and never disturb streams that they do not name. */
@@ -135,5 +138,11 @@ uint64_t vos_events_lost(void);
 int vos_rtp_header(const uint8_t *packet, size_t length); /* bytes before the payload, or -EBADMSG */
 int vos_rtcp_valid(const uint8_t *packet, size_t length);
 int vos_transform_packet(const struct vos_transform *how, uint8_t *packet, size_t length);
+struct vos_judge *vos_judge_new(void);
+void vos_judge_free(struct vos_judge *judge);
+int vos_judge_packet(struct vos_judge *judge, uint8_t payload_type, uint32_t ssrc, const uint8_t *payload,
+                     size_t length);
+
+#pragma GCC visibility pop
 
 #endif

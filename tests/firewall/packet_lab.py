@@ -9,6 +9,7 @@ import shlex
 import socket
 import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 
 WORLD4, WORLD6 = "10.231.0.1", "fd00:231::1"
 NODE4, NODE6 = "10.231.0.2", "fd00:231::2"
@@ -31,7 +32,7 @@ def run(*words, data=None, check=True):
 def inside(namespace):
     """Move this thread into the namespace: a socket that is made there stays there."""
     libc = ctypes.CDLL(None, use_errno=True)
-    with open("/proc/thread-self/ns/net") as home, open(f"/run/netns/{namespace}") as there:
+    with Path("/proc/thread-self/ns/net").open() as home, Path("/run/netns", namespace).open() as there:
         assert libc.setns(there.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
         try:
             yield
@@ -202,7 +203,7 @@ class Lab:
         made.listen(100)
         return made
 
-    def connects(self, family, source, port, *, timeout=0.4):
+    def connects(self, family, source, port, *, timeout=5):
         """Return whether a TCP connection from ``source`` is accepted, or refused by the stack behind the filter."""
         made = self.socket(self.world, family, socket.SOCK_STREAM)
         made.settimeout(timeout)
@@ -214,3 +215,24 @@ class Lab:
         except TimeoutError:
             return False
         return True
+
+    def shuts_out(self, family, source, port):
+        """Return whether the filter drops a TCP connection from ``source``."""
+        return not self.connects(family, source, port, timeout=0.2)
+
+    def reaches(self, family, port, payload, source=None):
+        """Return whether a datagram gets to a program that listens on the port."""
+        listener = self.listener(family, port)
+        self.send(family, payload, source, port=port)
+        return listener.recv(65536) == payload
+
+    def misses(self, family, port, payload, source=None):
+        """Return whether a datagram does not: what is sent after it has arrived, it has not."""
+        listener = self.listener(family, port)
+        self.send(family, payload, source, port=port)
+        self.delivered(family, self.listener(family))
+        listener.setblocking(False)
+        try:
+            return listener.recv(65536) is None
+        except BlockingIOError:
+            return True

@@ -85,7 +85,7 @@ def test_other_peoples_rules_stay(lab, edge_a):
     lab.in_node(lab.tool("iptables"), "-D", "INPUT", "-s", "192.0.2.99", "-j", "ACCEPT")
 
 
-@pytest.mark.parametrize("rate", [1, 3, 7, 60, 77, 300, 999, 4321, 10000])
+@pytest.mark.parametrize("rate", [1, 7, 300, 4321, 10000])
 def test_every_budget_is_spelled_as_the_kernel_does(lab, rate):
     budgets = {name: Budget(rate, rate + 4) for name in ("REGISTER", "INVITE", "OPTIONS", "other")}
     stranger = gateway("cube", auth=Auth.PASSWORD)

@@ -31,12 +31,12 @@ def _input(policy: Policy, family: int) -> Iterator[ir.Rule]:
     yield from _media(policy, family)
     yield from _to_sip(policy)
     yield from _management(policy, family)
+    yield from _icmp(family)  # a ping that was answered makes a flow too
     yield _accept(
         "firewall",
         "flows that the node began or let in above",
         matches=(ir.State(("RELATED", "ESTABLISHED")),),
     )
-    yield from _icmp(family)
     if policy.ng and policy.ng[0].version == family:
         yield from _relay_control(policy, family)
     yield from _rest(policy, family)

@@ -60,9 +60,11 @@ class Machine(Target):
         self.run(CLEAN)
 
     def rules(self, family: int = 4) -> str:
-        """The kernel's rules without comments, counters and the order of chains."""
+        """The kernel's rules without comments, counters and empty tables."""
         text = self.run(f"{'iptables' if family == 4 else 'ip6tables'}-save")
-        return "\n".join(line.split(" [")[0] for line in text.splitlines() if not line.startswith("#"))
+        lines = [line.split(" [")[0] for line in text.splitlines() if not line.startswith("#")]
+        tables = "\n".join(lines).split("COMMIT")
+        return "".join(table.strip() + "\n" for table in tables if "\n-A" in table or " -\n" in table)
 
     def sets(self) -> list[str]:
         """The kernel's sets and members, sorted, without sizes that the kernel chooses."""

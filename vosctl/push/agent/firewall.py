@@ -72,8 +72,8 @@ class Change:
         """Test the rules without loading them; raises AgentError for what the kernel would refuse."""
         kernel = before.require()
         for family, tables in self.target.items():
-            # Parsing looks for the sets by name, so new ones can only be tried in the rehearsal.
-            if rules.set_names(tables) <= set(before.sets):
+            # Parsing looks at the sets, so new ones can only be tried in the rehearsal.
+            if rules.set_names(tables) <= set(before.sets) - set(self.put):
                 iptables.test(kernel.backend, family, rules.compose(tables, kernel.own[family]))
         used = set().union(*map(rules.set_names, self.target.values()))
         sets = "".join(

@@ -144,12 +144,34 @@ def rehearse(backend: str, sets: str, inputs: Mapping[int, str]) -> None:
                 item="sets",
             )
     for family, text in inputs.items():
-        script = f'ipset restore <"$1" && exec "$3" --noflush -w {WAIT} <"$2"'
-        if not sets:
-            script = script.partition(" && ")[2]
-        result = _in_namespace(script, [sets, text], program(backend, family, "restore"))
-        if result.code:
-            raise refused(family, text, result.reason)
+        reason = _rehearse_one(backend, family, sets, text)
+        if reason:
+            raise refused(family, _up_to_culprit(backend, family, sets, text), reason)
+
+
+def _rehearse_one(backend: str, family: int, sets: str, text: str) -> str:
+    """Return what the kernel said to rules in a fresh namespace, "" when it took them."""
+    script = f'exec "$3" --noflush -w {WAIT} <"$2"'
+    if sets:
+        script = 'ipset restore <"$1" && ' + script
+    result = _in_namespace(script, [sets, text], program(backend, family, "restore"))
+    return result.reason if result.code else ""
+
+
+def _up_to_culprit(backend: str, family: int, sets: str, text: str) -> str:
+    """Return the input up to the rule that makes it fail, the shortest that fails."""
+    lines = text.splitlines()
+    places = [number for number, line in enumerate(lines) if line.startswith("-A ")]
+    low, high = 0, len(places)
+    while low < high:
+        middle = (low + high) // 2
+        skipped = set(places[middle + 1 :])
+        attempt = "".join(line + "\n" for number, line in enumerate(lines) if number not in skipped)
+        if _rehearse_one(backend, family, sets, attempt):
+            high = middle
+        else:
+            low = middle + 1
+    return "\n".join(lines[: places[low] + 1] if low < len(places) else lines)
 
 
 def _in_namespace(script: str, inputs: list[str], *more: str) -> command.Result:
@@ -163,12 +185,15 @@ def _in_namespace(script: str, inputs: list[str], *more: str) -> command.Result:
 
 
 def refused(family: int, text: str, reason: str) -> AgentError:
-    """Return an error that quotes the line of restore input that iptables complained of."""
+    """Return an error that quotes the line of restore input that iptables complained of.
+
+    When it complains of the end of a table, the last line of ``text`` is quoted.
+    """
     number = re.search(r"line:? (\d+)", reason)
     lines = text.splitlines()
     quote = ""
-    if number and 0 < int(number.group(1)) <= len(lines):
-        quote = f" “{lines[int(number.group(1)) - 1]}”"
+    if number and lines:
+        quote = f" “{lines[min(int(number.group(1)), len(lines)) - 1]}”"
     message = f"the kernel refused the IPv{family} rule{quote}: {reason}"
     return AgentError("unsupported", message, hint=_hint(reason), item=f"v{family}", step="rulesets")
 

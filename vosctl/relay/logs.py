@@ -10,6 +10,17 @@ from typing import Optional
 _SYSLOG = Path("/dev/log")
 
 
+# Call-ids and tags come from strangers: one record stays one line, whatever they hold.
+_ONE_LINE = dict.fromkeys((*range(32), *range(127, 160)), "?")
+_ONE_LINE[ord("\n")] = " "
+
+
+class _Formatter(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
+        record.message = record.message.translate(_ONE_LINE)
+        return super().formatMessage(record)
+
+
 def configure(process: str, path: Optional[Path]) -> None:
     """Send all log records of this process to ``path`` (and syslog, where there is one), else to standard error."""
     root = logging.getLogger()
@@ -19,7 +30,7 @@ def configure(process: str, path: Optional[Path]) -> None:
         _add(root, logging.StreamHandler(), f"{process}: %(levelname)s %(message)s")
         return
     # Opened anew when a rotation has moved it away.
-    file = logging.handlers.WatchedFileHandler(path)
+    file = logging.handlers.WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
     _add(root, file, f"%(asctime)s {process}[%(process)d] %(levelname)s %(message)s")
     if _SYSLOG.is_socket():
         syslog = logging.handlers.SysLogHandler(str(_SYSLOG), logging.handlers.SysLogHandler.LOG_DAEMON)
@@ -27,5 +38,5 @@ def configure(process: str, path: Optional[Path]) -> None:
 
 
 def _add(root: logging.Logger, handler: logging.Handler, style: str) -> None:
-    handler.setFormatter(logging.Formatter(style))
+    handler.setFormatter(_Formatter(style))
     root.addHandler(handler)

@@ -88,6 +88,10 @@ def phone():
             {"result": "error", "error-reason": "received-from holds no IP address"},
         ),
         (
+            {**OFFER, "media-address": "x\r\na=evil", "sdp": "v=0"},
+            {"result": "error", "error-reason": "media-address is no IP address"},
+        ),
+        (
             {**OFFER, "vos-to": "nobody", "sdp": "v=0"},
             {"result": "error", "error-reason": "vos-to: no gateway or trunk `nobody`"},
         ),

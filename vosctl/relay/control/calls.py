@@ -110,9 +110,9 @@ class Branch:
 
     @property
     def held(self) -> bool:
-        """Whether some party has asked for silence, so that silence is no sign of a dead call."""
-        ends = [end for stream in self.streams if not stream.rejected for end in stream.ends]
-        return any(end.direction != "sendrecv" for end in ends)
+        """Whether no stream is wanted both ways, so that silence is no sign of a dead call."""
+        streams = [stream for stream in self.streams if not stream.rejected]
+        return all(any(end.direction != "sendrecv" for end in stream.ends) for stream in streams)
 
     def as_json(self) -> Dict[str, Any]:
         """Return all of it as JSON takes it; ``branch_from_json`` reads it back."""

@@ -50,6 +50,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload_by_signal()))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         self._spawn(self._media.run())
         # Calls that media holds are taken back before the first command about them is answered.
         await self._either(self._media.ready.wait())
@@ -102,6 +103,8 @@ class Daemon:
         await self._push(self._commands.config)
         held: List[Json] = (await self._media.request("dump"))["calls"]
         await self._commands.restore(held)
+        # What media told while nobody listened is not told again: look at these calls from time to time.
+        self._quiet = {branch.media_id for branch in self._commands.calls}
         self._media_pid = int((await self._media.request("status"))["pid"])
 
     async def _push(self, config: Config) -> None:
@@ -141,7 +144,8 @@ class Daemon:
             now = time.time()
             calls = self._commands.calls
             for branch in [b for b in calls if now - b.created >= self._commands.patience(b)]:
-                if branch.media_id in self._quiet or not branch.answered:
+                streams = any(stream.open for stream in branch.streams)
+                if branch.media_id in self._quiet or not branch.answered or not streams:
                     await self._check(branch.media_id)
 
     async def _reload_by_signal(self) -> None:
@@ -212,6 +216,8 @@ def release_digest() -> str:
 
 def main(paths: RelayPaths) -> int:
     """Run the control process; return its exit code. Raises ``RelayError`` when it cannot start."""
+    # A reload that is asked for from here on waits until there is somebody to do it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     config = configuration.load(paths.config, paths.keys)
     asyncio.run(_run(paths, config))
     return 0

@@ -64,7 +64,7 @@ def describe(
     party = branch.parties[to_side]
     return write(
         description,
-        request.text("media-address") or party.address,
+        request.advertised or party.address,
         [_outgoing(branch, index, to_side, answering=answering) for index in range(len(description.media))],
         replace_origin="origin" in request.replace,
         rtcp_attribute="no-rtcp-attribute" not in request.flags,

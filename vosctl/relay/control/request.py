@@ -34,6 +34,7 @@ class Request:
     via_branch: str
     sdp: str
     source: Optional[str]
+    advertised: str
     flags: FrozenSet[str]
     replace: FrozenSet[str]
     values: Dict[str, Any]
@@ -61,6 +62,7 @@ def read(message: Dict[str, Any]) -> Request:
         via_branch=_field(values, "via-branch"),
         sdp=_sdp(values),
         source=_source(values.get("received-from")),
+        advertised=_advertised(values),
         flags=frozenset(flags),
         replace=frozenset(
             {word[len("replace-") :] for word in replace}
@@ -105,6 +107,15 @@ def _sdp(values: Dict[str, Any]) -> str:
     if not isinstance(value, str):
         raise RefusalError("Failed to parse SDP")
     return value
+
+
+def _advertised(values: Dict[str, Any]) -> str:
+    """Return the address that descriptions are to show in the place of the relay's own, or nothing."""
+    text = _field(values, "media-address")
+    try:
+        return str(ipaddress.ip_address(text)) if text else ""
+    except ValueError:
+        raise RefusalError("media-address is no IP address") from None
 
 
 def _source(value: Any) -> Optional[str]:

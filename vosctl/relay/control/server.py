@@ -16,6 +16,9 @@ REPLAY_SECONDS = 60.0
 MAX_REPLAY_BYTES = 64 << 20
 MAX_COOKIE = 256
 MAX_PENDING = 4096
+MAX_REPLY = 65507  # of a UDP datagram over IPv4
+
+_TOO_LONG: bencode.Value = {"result": "error", "error-reason": "The reply does not fit into a datagram"}
 
 Address = Tuple[Any, ...]
 Key = Tuple[str, bytes]
@@ -95,6 +98,8 @@ class NgServer(asyncio.DatagramProtocol):
             waiting = self._pending.pop(key)
             del self._tasks[key]
         reply = key[1] + b" " + bencode.encode(result)
+        if len(reply) > MAX_REPLY:
+            reply = key[1] + b" " + bencode.encode(_TOO_LONG)
         self._replies.put(key, reply)
         for addr in waiting:
             self._send(reply, addr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+import socket
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,7 +18,7 @@ from vosctl.push.known_hosts import KnownHosts
 from vosctl.push.options import PushOptions
 from vosctl.push.ssh_auth import Keys, login
 from vosctl.push.ssh_config import Endpoint, SshConfig
-from vosctl.push.ssh_dial import dial
+from vosctl.push.ssh_dial import Proxy, dial
 from vosctl.push.transport import SSH_MARK
 from vosctl.site.model import Node
 
@@ -52,6 +53,7 @@ class SshTransport:
         self._limit = shared.options.connect_timeout
         self._shared = shared
         self._hops: list[paramiko.Transport] = []
+        self._proxy: Proxy | None = None
         endpoint = shared.config.endpoint(node.connection)
         try:
             for spec in endpoint.jumps:
@@ -85,10 +87,11 @@ class SshTransport:
         """End all connections at once, the innermost first."""
         for transport in reversed(self._hops):
             transport.close()
+        if self._proxy is not None:
+            self._proxy.close()
 
     def _pass(self, endpoint: Endpoint) -> None:
-        sock = self._tunnel(endpoint) if self._hops else dial(self._node, endpoint, self._limit)
-        transport = paramiko.Transport(sock)
+        transport = paramiko.Transport(self._stream(endpoint))
         self._hops.append(transport)
         transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = self._limit
         self._prefer(transport, endpoint)
@@ -96,6 +99,14 @@ class SshTransport:
         self._shared.known_hosts.check(self._node, endpoint, transport.get_remote_server_key())
         login(self._node, transport, endpoint, self._shared.keys)
         transport.set_keepalive(KEEPALIVE)
+
+    def _stream(self, endpoint: Endpoint) -> socket.socket | paramiko.Channel:
+        if self._hops:
+            return self._tunnel(endpoint)
+        if endpoint.proxy_command:
+            self._proxy = Proxy(self._node, endpoint.proxy_command)
+            return self._proxy.sock
+        return dial(self._node, endpoint, self._limit)
 
     def _prefer(self, transport: paramiko.Transport, endpoint: Endpoint) -> None:
         security = transport.get_security_options()

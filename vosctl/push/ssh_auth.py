@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 
 import paramiko
@@ -11,6 +12,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from vosctl.errors import UnreachableError
 from vosctl.push.ssh_config import Endpoint
+
+MISSING = "there is no such file"
 
 
 class Keys:
@@ -31,6 +34,8 @@ class Keys:
 def _load(path: Path) -> paramiko.PKey | str:
     try:
         return paramiko.PKey.from_path(path)
+    except FileNotFoundError:
+        return MISSING
     except OSError as error:
         return error.strerror or str(error)
     except TypeError:
@@ -42,24 +47,14 @@ def _load(path: Path) -> paramiko.PKey | str:
 def login(node: str, transport: paramiko.Transport, endpoint: Endpoint, keys: Keys) -> None:
     """Authenticate; raise UnreachableError with all that was tried where nothing works."""
     tried: list[str] = []
-    for name, key in _candidates(node, endpoint, keys, tried):
-        try:
-            more = transport.auth_publickey(endpoint.user, key)
-        except paramiko.BadAuthenticationType as error:
-            tried.append(f"the server takes only {', '.join(error.allowed_types)}")
-            break
-        except paramiko.AuthenticationException as error:
-            tried.append(f"{name} {key.fingerprint}: {_reason(error)}")
-            if not transport.is_active():
+    with closing(_candidates(node, endpoint, keys, tried)) as candidates:
+        for name, key in candidates:
+            error, go_on = _try(transport, endpoint.user, name, key)
+            if not error:
+                return
+            tried.append(error)
+            if not go_on:
                 break
-            continue
-        except (paramiko.SSHException, EOFError, OSError) as error:
-            tried.append(f"{name}: {str(error) or 'the server hung up'}")
-            break
-        if not more:
-            return
-        tried.append(f"{name} was taken, but the server wants {', '.join(more)} as well")
-        break
     raise UnreachableError(
         node,
         f"login as {endpoint.user} on {endpoint.known_as} failed: {'; '.join(tried) or 'there is no key to try'}",
@@ -68,12 +63,26 @@ def login(node: str, transport: paramiko.Transport, endpoint: Endpoint, keys: Ke
     )
 
 
+def _try(transport: paramiko.Transport, user: str, name: str, key: paramiko.PKey) -> tuple[str, bool]:
+    """Try one key and return why it did not work ("": it did), and whether another one may."""
+    try:
+        more = transport.auth_publickey(user, key)
+    except paramiko.BadAuthenticationType as error:
+        return f"the server takes only {', '.join(error.allowed_types)}", False
+    except paramiko.AuthenticationException as error:
+        return f"{name} {key.fingerprint}: {_reason(error)}", transport.is_active()
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        return f"{name}: {str(error) or 'the server hung up'}", False
+    if more:
+        return f"{name} was taken, but the server wants {', '.join(more)} as well", False
+    return "", False
+
+
 def _candidates(
     node: str, endpoint: Endpoint, keys: Keys, tried: list[str]
-) -> Iterator[tuple[str, paramiko.PKey]]:
+) -> Generator[tuple[str, paramiko.PKey], None, None]:
     if endpoint.agent:
-        for key in _agent_keys():
-            yield "ssh-agent", key
+        yield from _agent_keys()
     for path in endpoint.keys:
         loaded = keys.load(path)
         if isinstance(loaded, paramiko.PKey):
@@ -82,15 +91,21 @@ def _candidates(
             raise UnreachableError(
                 node, f"private key {path}: {loaded}", hint="see --private-key and private_key"
             )
-        else:
+        elif loaded != MISSING:
             tried.append(f"{path}: {loaded}")
 
 
-def _agent_keys() -> tuple[paramiko.PKey, ...]:
+def _agent_keys() -> Generator[tuple[str, paramiko.PKey], None, None]:
+    # A connection of its own for each login: paramiko's agent is not made for threads.
     try:
-        return tuple(paramiko.Agent().get_keys())
+        agent = paramiko.Agent()
     except (paramiko.SSHException, OSError):
-        return ()
+        return
+    try:
+        for key in agent.get_keys():
+            yield "ssh-agent", key
+    finally:
+        agent.close()
 
 
 def _reason(error: paramiko.AuthenticationException) -> str:

@@ -9,12 +9,11 @@ from vosctl.errors import UnreachableError
 from vosctl.push.ssh_config import Endpoint
 
 DEAD_AFTER_MS = 30000
+END_PATIENCE = 1.0
 
 
 def dial(node: str, endpoint: Endpoint, limit: float) -> socket.socket:
     """Return a connected socket; raise UnreachableError that says why there is none."""
-    if endpoint.proxy_command:
-        return _proxy(node, endpoint)
     where = f"{endpoint.address} port {endpoint.port}"
     try:
         sock = socket.create_connection((endpoint.address, endpoint.port), timeout=limit)
@@ -45,22 +44,32 @@ def dial(node: str, endpoint: Endpoint, limit: float) -> socket.socket:
     return sock
 
 
-def _proxy(node: str, endpoint: Endpoint) -> socket.socket:
-    """Start the ProxyCommand with one end of a socket pair as its input and output."""
-    ours, theirs = socket.socketpair()
-    try:
-        subprocess.Popen(
-            ["/bin/sh", "-c", f"exec {endpoint.proxy_command}"],
-            stdin=theirs.fileno(),
-            stdout=theirs.fileno(),
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except OSError as error:
-        ours.close()
-        raise UnreachableError(
-            node, f"ProxyCommand cannot be started: {error}", hint="see ssh_config"
-        ) from error
-    finally:
-        theirs.close()
-    return ours
+class Proxy:
+    """A running ProxyCommand; ``sock`` is our end of the socket pair that is its input and output."""
+
+    def __init__(self, node: str, command: str) -> None:
+        self.sock, theirs = socket.socketpair()
+        try:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", f"exec {command}"],
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self.sock.close()
+            raise UnreachableError(
+                node, f"ProxyCommand cannot be started: {error}", hint="see ssh_config"
+            ) from error
+        finally:
+            theirs.close()
+
+    def close(self) -> None:
+        """Close our end and see the command off."""
+        self.sock.close()
+        try:
+            self._process.wait(END_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

@@ -18,7 +18,7 @@ from vosctl.site.tree import Mark, Scalar
 
 _OWNED_FOLDERS = ("/etc/vosctl", "/opt/vosctl", "/run/vosctl", "/run/vosctl-relay", "/var/lib/vosctl")
 _OWNED_FILES = re.compile(
-    r"/etc/(sysctl|modules-load)\.d/(90-)?vosctl\.conf|/etc/systemd/system/vosctl-[^/]*"
+    r"/etc/(sysctl|modules-load)\.d/(90-)?vosctl\.conf|/etc/systemd/system/([^/]+\.d/50-)?vosctl-[^/]*"
 )
 _CONTENT = ("content", "template", "source")
 _SYSCTL = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_/-]+)+")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from vosctl.site.loader import shown
 from vosctl.site.model import Site
 from vosctl.site.patterns import limit
 from vosctl.site.playbook import Playbook, load_playbook, targets
-from vosctl.site.problems import Problems, Severity
+from vosctl.site.problems import Problem, Problems, Severity
 from vosctl.site.schema import Kind, check_schema
 from vosctl.site.suggest import listed
 from vosctl.site.tree import Mapping as Tree
@@ -175,6 +176,25 @@ def _add_news(problems: Problems, later: Problems) -> None:
     """Add later findings, but for those that an error found earlier explains."""
     known = {problem.mark for problem in problems.found if problem.severity is Severity.ERROR}
     unread = any(problem.rule in _UNREAD for problem in problems.found)
+    misspelt = _misspelt(problems)
     for problem in later.found:
-        if problem.mark not in known and not (unread and problem.rule in _ABSENCE):
+        explained = problem.rule in _ABSENCE and (unread or _is_misspelt(problem, misspelt))
+        if problem.mark not in known and not explained:
             problems.found.append(problem)
+
+
+def _misspelt(problems: Problems) -> Mapping[str, set[str]]:
+    """Return the keys that were probably meant, by the path of the mapping in which a like one stands."""
+    found: dict[str, set[str]] = {}
+    for problem in problems.found:
+        meant = re.search(r"did you mean '([^']+)'", problem.message)
+        if problem.rule == "unknown-key" and meant:
+            found.setdefault(problem.path.rpartition(".")[0], set()).add(meant[1])
+    return found
+
+
+def _is_misspelt(problem: Problem, misspelt: Mapping[str, set[str]]) -> bool:
+    """Whether what is missing stands there after all, with a slip in its name."""
+    above, _, last = problem.path.rpartition(".")
+    words = set(re.findall(r"[a-z_]+", problem.message))
+    return last in misspelt.get(above, ()) or bool(words & misspelt.get(problem.path, set()))

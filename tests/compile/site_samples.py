@@ -89,9 +89,7 @@ def gateway(name, *addresses, **changes):
 
 
 def vendor(name, *addresses, rate_group="cheap", guard=None, **changes):
-    return gateway(
-        name, *addresses, type=GatewayType.ROUTING, rate_group=rate_group, guard=guard, **changes
-    )
+    return gateway(name, *addresses, type=GatewayType.ROUTING, rate_group=rate_group, guard=guard, **changes)
 
 
 def firewall(**changes):

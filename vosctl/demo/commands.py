@@ -19,6 +19,7 @@ from vosctl.fleet import Fleet, missing
 from vosctl.fleet.fleet import clean
 
 MOST_HOSTS = 200
+CONTROLLER = "controller"
 
 
 def default_directory(environment: Mapping[str, str]) -> Path:
@@ -68,13 +69,14 @@ def up(console: Console, directory: Path, *, count: int | None = None) -> int:
         )
     if len(fleet.hosts) > 8:
         console.print(f"… and {len(fleet.hosts) - 8} more")
-    command = " ".join(
-        fleet.controller_argv(("env", *hosts.settings(fleet), "vosctl apply playbooks/site.yml"))
+    lines = (
+        ("vosctl, aimed at them:", "vosctl demo exec controller vosctl apply playbooks/site.yml"),
+        ("on a host:", f"vosctl demo exec {next(iter(fleet.hosts))} iptables -S"),
+        ("all gone again:", "vosctl demo down"),
     )
-    console.print(f"\nTo aim vosctl at them:\n  {command}", highlight=False, soft_wrap=True)
-    console.print(
-        "On a host: vosctl demo exec edge-a iptables -S; all gone: vosctl demo down", highlight=False
-    )
+    console.print()
+    for label, line in lines:
+        console.print(f"{label:<24}{line}", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -89,9 +91,17 @@ def down(console: Console, directory: Path) -> int:
 
 
 def execute(directory: Path, name: str, argv: Sequence[str]) -> int:
-    """Run a command on a host that ``up`` keeps, on this terminal, and return its exit code."""
+    """Run a command (else a shell) on a host that ``up`` keeps, on this terminal, and return its exit code.
+
+    ``controller`` stands for this machine, where it reaches the hosts and vosctl is aimed at them.
+    """
     fleet = Fleet.attach(directory / "fleet")
-    return subprocess.run(fleet.host_argv(name, argv or ("bash",)), check=False).returncode
+    command = argv or ("bash",)
+    if name == CONTROLLER:
+        full = fleet.controller_argv(("env", *hosts.settings(fleet), *command))
+    else:
+        full = fleet.host_argv(name, command)
+    return subprocess.run(full, check=False).returncode
 
 
 def _tell(screen: Screen, work: Path, *, in_namespaces: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from vosctl.demo.ground import LocalGround
 from vosctl.demo.stage import Stage, copy_site, program, undisturbed
+from vosctl.fleet import kernel
+from vosctl.fleet.state import Process, descendants
 
 NODES = {"edge-a": "127.0.0.2", "edge-b": "127.0.0.3"}
 OTHERS = {"wire": "127.0.0.4", "customer": "127.0.0.10", "vendor": "127.0.0.11", "attacker": "127.0.0.12"}
@@ -38,15 +41,23 @@ def stage(directory: Path) -> Iterator[Stage]:
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(variables, indent=2)
         (folder / "zz-here.yml").write_text(text + "\n", encoding="utf-8")
+    kernel.adopt_orphans()
     try:
         yield Stage(LocalGround(nodes, NODES | OTHERS), site, (program(),))
     finally:
         with undisturbed():
-            stop_relays(nodes)
+            _end_all()
+
+
+def _end_all() -> None:
+    # Relays, and the agents of an apply that was cut off: all that the site's nodes run is below this process.
+    while processes := descendants(os.getpid()):
+        for process in processes:
+            process.kill()
 
 
 def stop_relays(nodes: Path) -> None:
-    """End the relay of each node below ``nodes`` that has one, also one that a killed demo left."""
+    """End what a killed demo left running for the nodes below ``nodes``."""
     for name in NODES:
         relay = nodes / name / _RELAY
         if relay.exists():
@@ -54,3 +65,15 @@ def stop_relays(nodes: Path) -> None:
                 (str(relay), "stop", "--root", str(nodes / name)),
                 check=False, capture_output=True, timeout=_STOP_SECONDS,
             )  # fmt: skip
+        for process in _at_work_in(nodes / name):
+            process.kill()
+
+
+def _at_work_in(root: Path) -> Iterator[Process]:
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (entry / "cmdline").read_bytes().split(b"\0")
+            if str(root).encode() in arguments:
+                yield Process.of(int(entry.name))
+        except OSError:  # gone already, or another user's
+            continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -13,6 +14,7 @@ from vosctl.fleet import Fleet
 
 SIP = 5060
 TABLES = ("raw", "mangle", "filter")
+_COMMENT = re.compile(r"/\* (.*) \*/")
 _PACE_SECONDS = 0.001
 _SETTLE_SECONDS = 0.3
 
@@ -39,7 +41,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """A dropping rule of the node's firewall and how many packets it has caught."""
+    """A dropping rule of the node's firewall, by its comment where it has one, and what it has caught."""
 
     table: str
     chain: str
@@ -85,7 +87,9 @@ def parse(table: str, listing: str) -> list[Counter]:
         if line.startswith("Chain "):
             chain = words[1]
         elif chain.startswith("VOS-") and len(words) > 3 and words[0].isdigit() and words[2] == "DROP":
-            found.append(Counter(table, chain, " ".join(words[9:]), int(words[0])))
+            rule = " ".join(words[9:])
+            comment = _COMMENT.search(rule)
+            found.append(Counter(table, chain, comment[1] if comment else rule, int(words[0])))
     return found
 
 

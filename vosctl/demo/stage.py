@@ -31,12 +31,20 @@ class Stage:
 
     def run(self, *arguments: str) -> int:
         """Run vosctl with its output on this terminal and return its exit code."""
-        return subprocess.run(self._argv(arguments), cwd=self.site, check=False).returncode
+        # In a session of its own, Ctrl-C is the demo's alone: it ends vosctl, and then cleans up.
+        return subprocess.run(
+            self._argv(arguments), cwd=self.site, check=False, start_new_session=True
+        ).returncode
 
     def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run vosctl and return what it said."""
         return subprocess.run(
-            self._argv(arguments), cwd=self.site, check=False, capture_output=True, text=True
+            self._argv(arguments),
+            cwd=self.site,
+            check=False,
+            capture_output=True,
+            text=True,
+            start_new_session=True,
         )
 
     def _argv(self, arguments: Sequence[str]) -> list[str]:

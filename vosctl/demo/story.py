@@ -20,7 +20,7 @@ EDITED = "inventory/host_vars/edge-a.yml"
 EDIT = ("addresses: [10.231.0.10]\n    tier: medium", "addresses: [10.231.0.10]\n    tier: large")
 
 BURSTS = (
-    scanner.Burst("friendly-scanner sweep", "attacker", "OPTIONS", "friendly-scanner", 200),
+    scanner.Burst("friendly-scanner sweep", "attacker", "REGISTER", "friendly-scanner", 200),
     scanner.Burst("sipcli calls", "attacker", "INVITE", "sipcli/v1.8", 200),
     scanner.Burst("password guessing", "attacker", "REGISTER", "Softphone 4.2", 600),
     scanner.Burst("a customer's calls", "customer", "INVITE", "Acme SBC", 5),
@@ -74,7 +74,7 @@ def _tell_call(made: call.Call, screen: Screen) -> None:
         good=holds,
     )
     screen.result(
-        "reload", "both relays took a new configuration in mid-call", good=there.exact and back.exact
+        "reload", "both relays read their configuration again in mid-call", good=there.exact and back.exact
     )
     if not (there.exact and back.exact and holds):
         raise VosctlError("the call was not perfect", hint="see above which way failed")
@@ -92,11 +92,11 @@ def scan(stage: Stage, fleet: Fleet, screen: Screen) -> None:
                       f"{outcome.burst.name}: {outcome.reached} of {outcome.sent} reached the proxy", good=good)  # fmt: skip
         if not good:
             raise VosctlError(f"{node}'s firewall failed: {outcome.burst.name}")
-    screen.note("what the kernel counted on edge-a:")
+    screen.note(f"dropped on {node}, as iptables counts:")
     for counter in scanner.counters(fleet, node):
         caught = counter.packets - before.get((counter.table, counter.chain, counter.rule), 0)
         if caught:
-            screen.note(f"{caught:>6}  {counter.table}/{counter.chain}  {counter.rule}")
+            screen.note(f"{caught:>6}  {counter.chain:<16} {counter.rule}")
 
 
 def compiled(stage: Stage, screen: Screen) -> None:
@@ -112,7 +112,7 @@ def apply_again(stage: Stage, screen: Screen) -> None:
     _succeed(stage.run("apply", PLAYBOOK), "apply")
     pending = stage.ask("plan", "--detailed-exitcode", PLAYBOOK)
     _succeed(pending.returncode, "plan", pending.stdout + pending.stderr)
-    screen.result("no change", "nothing differs, so nothing was touched")
+    screen.result("unchanged", "nothing differed, so nothing was touched")
 
 
 def change_one_value(stage: Stage, screen: Screen) -> None:

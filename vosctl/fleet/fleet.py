@@ -209,7 +209,9 @@ class Fleet:
         keys.write_client_files(self.directory, self.hosts.values(), public)
         subprocess.run(("ip", "netns", "add", self.controller), check=True, capture_output=True)
         self._controller_ip(
-            "link set lo up", f"link add {BRIDGE} type bridge forward_delay 0 mcast_snooping 0",
+            "link set lo up",
+            # A MAC of its own: else a bridge takes the lowest of its ports', and changes it when hosts come and go.
+            f"link add {BRIDGE} address 02:00:00:00:00:01 type bridge forward_delay 0 mcast_snooping 0",
             f"addr add {self._interface} dev {BRIDGE}", f"link set {BRIDGE} up",
         )  # fmt: skip
         self._launch(tuple(self.hosts.values()))

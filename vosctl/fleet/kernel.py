@@ -21,6 +21,8 @@ MS_REC = 0x4000
 MS_PRIVATE = 0x40000
 MNT_DETACH = 0x2
 
+_PR_SET_CHILD_SUBREAPER = 36
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -44,6 +46,11 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
 def unmount(target: str) -> None:
     """Detach a mount point, at once and when in use too; raises OSError (umount2(2))."""
     _check(_LIBC.umount2(target.encode(), MNT_DETACH), f"umount {target}")
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of every descendant whose own parent ends (prctl(2)); raises OSError."""
+    _check(_LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
 
 
 def _check(result: int, what: str) -> None:

@@ -98,13 +98,18 @@ def _enter(host: Host, writer: int) -> NoReturn:
 def _network(host: Host) -> None:
     commands = (
         "link set lo up",
-        f"link add eth0 type veth peer name {host['port']} netns {host['controller']}",
+        f"link add eth0 address {_mac(host['address'])} type veth peer name {host['port']} netns {host['controller']}",
         f"addr add {host['address']}/{host['prefix']} dev eth0",
         "link set eth0 up",
     )
     subprocess.run(
         ("ip", "-batch", "-"), input="\n".join(commands), text=True, check=True, capture_output=True
     )
+
+
+def _mac(address: str) -> str:
+    """Return the MAC of a host: its address's, so that neighbours find it again after a reboot."""
+    return ":".join(("02", "00", *(f"{byte:02x}" for byte in socket.inet_aton(address))))
 
 
 def _become_init(host: Host, writer: int, log: int) -> NoReturn:

@@ -77,6 +77,20 @@ class Process:
             time.sleep(0.002)
 
 
+def descendants(pid: int) -> list[Process]:
+    """Return every live process below ``pid``, parents before their children."""
+    children: dict[int, list[Process]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError):
+            fields = _fields(int(entry.name))
+            if fields[0] not in "ZX":
+                children.setdefault(int(fields[1]), []).append(Process.of(int(entry.name)))
+    found = list(children.get(pid, ()))
+    for process in found:  # grows while it is walked
+        found.extend(children.get(process.pid, ()))
+    return found
+
+
 def _fields(pid: int) -> list[str]:
     text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     return text.rpartition(")")[2].split()

@@ -26,6 +26,8 @@ def check_trust(findings: Findings) -> None:
 
 
 def _check_untrusted(findings: Findings, node: Node, by_address: Iterable[Gateway]) -> None:
+    if not any(gateway.auth is Auth.PASSWORD and gateway.networks for gateway in node.gateways.values()):
+        return
     exact = {network for gateway in by_address for network in gateway.networks}
     wide = [network for network in exact if network.num_addresses > 1]
     trusted = [*node.firewall.trusted, *wide]
@@ -64,20 +66,31 @@ def _inside(network: Network, others: Iterable[Network]) -> bool:
 
 def check_shared_addresses(findings: Findings) -> None:
     """Check that a call's address tells whose it is."""
-    seen: set[int] = set()
-    for node in findings.nodes():
-        if id(node.gateways) in seen:
-            continue
-        seen.add(id(node.gateways))
-        first: dict[tuple[GatewayType, Network, int | None], Gateway] = {}
-        for gateway in node.gateways.values():
-            if gateway.auth is Auth.PASSWORD:
-                continue
+    every = {id(gateway): gateway for node in findings.nodes() for gateway in node.gateways.values()}
+    holders: dict[tuple[GatewayType, Network, int | None], list[Gateway]] = {}
+    for gateway in every.values():
+        if gateway.auth is not Auth.PASSWORD:
             port = gateway.port if gateway.auth is Auth.IP_PORT else None
             for network in gateway.networks:
-                other = first.setdefault((gateway.type, network, port), gateway)
-                if other is not gateway:
-                    _report_shared(findings, node, gateway, other, network)
+                holders.setdefault((gateway.type, network, port), []).append(gateway)
+    for (_, network, _), gateways in holders.items():
+        for index, gateway in enumerate(gateways[1:], start=1):
+            node, other = _rival(findings, gateway, gateways[:index])
+            if node is not None and other is not None:
+                _report_shared(findings, node, gateway, other, network)
+
+
+def _rival(
+    findings: Findings, gateway: Gateway, others: Iterable[Gateway]
+) -> tuple[Node, Gateway] | tuple[None, None]:
+    """Return a node that has the gateway beside one of the others, and that one."""
+    for other in others:
+        if other.name == gateway.name:
+            continue  # the same gateway, as another host has it
+        for node in findings.nodes():
+            if node.gateways.get(gateway.name) is gateway and node.gateways.get(other.name) is other:
+                return node, other
+    return None, None
 
 
 def _report_shared(

@@ -18,18 +18,21 @@ _resolve = lru_cache(maxsize=8192)(lint.resolve)  # a site says the same few wor
 _resolve_key = lru_cache(maxsize=8192)(lint.resolve_key)
 
 
-def convert(root: Node, display: str, problems: Problems, *, prefix: tuple[str, ...] = ()) -> Value:
-    """Return the tree of ``root``; marks name the file ``display``. What is wrong goes into ``problems``.
+def convert(
+    root: Node, display: str, problems: Problems, *, lines: int, prefix: tuple[str, ...] = ()
+) -> Value:
+    """Return the tree of ``root``, composed from text of ``lines`` lines; marks name the file ``display``. What is wrong goes into ``problems``.
 
     ``prefix`` is the path at which the tree stands among the variables.
     """
-    return _Converter(display, problems, prefix).value(root)
+    return _Converter(display, problems, lines, prefix).value(root)
 
 
 class _Converter:
     """One run over one file. Aliased collections become one shared object."""
 
-    def __init__(self, display: str, problems: Problems, prefix: tuple[str, ...]) -> None:
+    def __init__(self, display: str, problems: Problems, lines: int, prefix: tuple[str, ...]) -> None:
+        self._lines = lines
         self._display = display
         self._problems = problems
         self._path: list[str] = list(prefix)
@@ -180,6 +183,8 @@ class _Converter:
         self._error(rule, advice.message, mark, advice.hint)
 
     def _mark(self, mark: Any) -> Mark:
+        if mark.line >= self._lines:  # libyaml puts what is missing at the end behind the last line
+            return Mark(self._display, self._lines, 1)
         return Mark(self._display, mark.line + 1, mark.column + 1)
 
     def _where(self, key: str | None = None) -> str:

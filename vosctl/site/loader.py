@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from vosctl.site.tree import Mark, Scalar, Value
 
 MAX_BYTES = 32 * 1024 * 1024
 _BOM = "\ufeff"
+_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what ends a line for libyaml
 
 
 def shown(path: Path) -> str:
@@ -86,7 +88,7 @@ def load_text(text: str, display: str, problems: Problems, *, prefix: tuple[str,
         text = text[1:]
     with _collector_paused():
         composed = compose(text)
-        tree = _tree(composed, display, problems, prefix)
+        tree = _tree(composed, text, display, problems, prefix)
     if composed.fault is None:
         return tree
     fault = composed.fault
@@ -107,7 +109,8 @@ def _collector_paused() -> Iterator[None]:
         gc.enable()
 
 
-def _tree(composed: Composed, display: str, problems: Problems, prefix: tuple[str, ...]) -> Value:
+def _tree(composed: Composed, text: str, display: str, problems: Problems, prefix: tuple[str, ...]) -> Value:
     if composed.root is None:
         return Scalar(None, "", False, Mark(display, 1, 1))
-    return convert(composed.root, display, problems, prefix=prefix)
+    lines = len(_BREAK.findall(text)) + 1
+    return convert(composed.root, display, problems, lines=lines, prefix=prefix)

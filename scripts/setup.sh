@@ -77,8 +77,10 @@ install_packages() {
 
 python=$(find_python)
 install_packages
+say "setup: Python packages into $VENV"
 [ -x "$VENV/bin/python" ] || "$python" -m venv "$VENV"
-"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
-"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+"$VENV/bin/python" -m pip install -qq --disable-pip-version-check -r requirements-dev.lock
+say "setup: vosctl and its C data plane"
+"$VENV/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 touch "$VENV/.ready"
 say "setup: $("$VENV/bin/vosctl" --version 2>/dev/null || echo vosctl) in $VENV, $("$VENV/bin/python" --version)"

@@ -29,7 +29,7 @@ class Auth(Enum):
 
     IP = "ip"
     IP_PORT = "ip+port"
-    PASSWORD = "password"
+    PASSWORD = "password"  # noqa: S105  the name of a mode
 
 
 class Encryption(Enum):

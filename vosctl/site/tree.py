@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, TypeAlias
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,7 +55,7 @@ class Mapping:
         return self.items.get(key)
 
 
-Value = Union[Scalar, Sequence, Mapping]
+Value: TypeAlias = Scalar | Sequence | Mapping
 
 
 def plain(value: Value) -> Any:
@@ -70,10 +70,12 @@ def plain(value: Value) -> Any:
 def at(value: Value, path: tuple[str | int, ...]) -> Value | None:
     """Return the value at ``path`` (mapping keys and list indexes), or None where there is none."""
     for step in path:
-        if isinstance(value, Mapping) and isinstance(step, str) and step in value.items:
-            value = value.items[step]
+        inside: Value | None = None
+        if isinstance(value, Mapping) and isinstance(step, str):
+            inside = value.items.get(step)
         elif isinstance(value, Sequence) and isinstance(step, int) and step < len(value.items):
-            value = value.items[step]
-        else:
+            inside = value.items[step]
+        if inside is None:
             return None
+        value = inside
     return value

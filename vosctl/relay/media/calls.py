@@ -120,7 +120,6 @@ class Calls:
         """End a call and return its last counters, or None for a call that is not there."""
         if name not in self._calls:
             return None
-        self._plane.refresh()
         streams = self._calls[name].streams
         return {"streams": [self._end(streams[number]) for number in sorted(streams)]}
 
@@ -133,8 +132,12 @@ class Calls:
         """Return the counters of one call or of all; raise RequestError for an unknown one."""
         if name is not None and name not in self._calls:
             raise RequestError(f"no call {name!r}")
-        self._plane.refresh()
-        return [self._described(known, whole=False) for known in ([name] if name else list(self._calls))]
+        if name is None:
+            self._plane.refresh()
+            return [self._described(known, whole=False) for known in self._calls]
+        for running in self._calls[name].streams.values():
+            self._plane.refresh(running.stream)
+        return [self._described(name, whole=False)]
 
     def event(self, event: Event) -> Optional[Json]:
         """Return an event in the words of the protocol, or None when its stream has just ended."""
@@ -240,15 +243,17 @@ class Calls:
         return self._keys.transform(crypt.mode, crypt.kid, bytes.fromhex(crypt.salt))
 
     def _end(self, running: Running) -> Json:
-        told = self._counted(running)
+        told: Json = {"stream": running.number}
+        for at, side in enumerate(SIDES):
+            told[side] = {**_places(running, at), **state(running.stream.views[at])}
         streams = self._calls[running.call].streams
         del streams[running.number]
         if not streams:
             del self._calls[running.call]
         del self._by_id[running.id]
-        self._plane.remove(running.stream)
-        for side in (0, 1):
-            self._ports.give(running.legs[side].address, running.ports[side])
+        for at, last in enumerate(self._plane.remove(running.stream)):
+            told[SIDES[at]].update(tallies(last))
+            self._ports.give(running.legs[at].address, running.ports[at])
         return told
 
     def _described(self, name: str, *, whole: bool) -> Json:
@@ -262,7 +267,8 @@ class Calls:
             told[side] = {
                 **(running.legs[at].as_json() if whole else {}),
                 **_places(running, at),
-                **counters(running.stream.entries[at].counters, running.stream.views[at]),
+                **tallies(running.stream.entries[at].counters),
+                **state(running.stream.views[at]),
             }
         return told
 
@@ -277,13 +283,19 @@ def _idle(view: View) -> Optional[int]:
     return max(0, time.monotonic_ns() // 1_000_000 - view.last_ms) if view.last_ms else None
 
 
-def counters(counted: Counters, view: View) -> Json:
+def tallies(counted: Counters) -> Json:
     """Return a leg's counters in the words of the protocol: what arrived on it, and what left by it."""
-    learned, rtcp_learned = addresses(view)
     return {
         **{name: getattr(counted, name) for name in (*LONG_COUNTERS, "ssrc", "sources", "payload_type")},
         "lost": counted.expected - counted.packets,
         "jitter_ms": round(counted.jitter_us / 1000, 3),
+    }
+
+
+def state(view: View) -> Json:
+    """Return what a leg has learned, and when it was last heard."""
+    learned, rtcp_learned = addresses(view)
+    return {
         "learned": list(learned) if learned else None,
         "rtcp_learned": list(rtcp_learned) if rtcp_learned else None,
         "idle_ms": _idle(view),

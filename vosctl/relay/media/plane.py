@@ -198,6 +198,7 @@ def _library(path: Path) -> Any:
     library.vos_crypto.restype = c.c_char_p
     library.vos_events_lost.restype = c.c_uint64
     library.vos_refresh.restype = None
+    library.vos_refresh.argtypes = [c.c_void_p]
     library.vos_stop.restype = None
     library.vos_close.restype = None
     handle = c.c_void_p
@@ -280,9 +281,9 @@ class Plane:
         self._c.vos_remove(stream.handle, last)
         return last[0], last[1]
 
-    def refresh(self) -> None:
-        """Bring what the kernel dropped into every stream's counters."""
-        self._c.vos_refresh()
+    def refresh(self, stream: Optional[Stream] = None) -> None:
+        """Bring what the kernel dropped into the counters of one stream, or of all."""
+        self._c.vos_refresh(stream.handle if stream else None)
 
     def read_events(self) -> List[Event]:
         """Return the events that have come since the last call."""

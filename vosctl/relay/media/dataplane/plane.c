@@ -159,10 +159,11 @@ const struct vos_view *vos_view(const struct vos_stream *stream, uint32_t side)
     return side > 1 ? NULL : &stream->leg[side].view;
 }
 
-void vos_refresh(void)
+void vos_refresh(struct vos_stream *stream)
 {
     for (uint32_t i = 0; i < plane.workers; i++) {
-        struct vos_command command = {.kind = VOS_REFRESH};
-        vos_worker_do(plane.worker[i], &command);
+        struct vos_command command = {.kind = VOS_REFRESH, .stream = stream};
+        if (!stream || stream->worker == plane.worker[i])
+            vos_worker_do(plane.worker[i], &command);
     }
 }

@@ -131,7 +131,7 @@ int vos_change(struct vos_stream *stream, uint32_t side, const struct vos_leg_co
 int vos_remove(struct vos_stream *stream, struct vos_counters last[2]);
 const struct vos_entry *vos_entry(const struct vos_stream *stream, uint32_t side);
 const struct vos_view *vos_view(const struct vos_stream *stream, uint32_t side);
-void vos_refresh(void); /* brings the kernel's own drop counts into the counters */
+void vos_refresh(struct vos_stream *stream); /* adds what the kernel dropped to its counters, or to all (NULL) */
 uint64_t vos_events_lost(void);
 
 /* Single steps, for tests and tools. */

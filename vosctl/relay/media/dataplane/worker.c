@@ -66,9 +66,11 @@ static void leave(struct vos_worker *worker, struct vos_stream *stream)
     vos_stream_drops(stream);
 }
 
-static void refresh(struct vos_worker *worker)
+static void refresh(struct vos_worker *worker, struct vos_stream *one)
 {
-    for (struct vos_stream *stream = worker->streams; stream; stream = stream->next)
+    if (one)
+        vos_stream_drops(one);
+    for (struct vos_stream *stream = one ? NULL : worker->streams; stream; stream = stream->next)
         vos_stream_drops(stream);
 }
 
@@ -85,7 +87,7 @@ static void carry_out(struct vos_worker *worker, struct vos_command *command)
         leave(worker, command->stream);
         break;
     case VOS_REFRESH:
-        refresh(worker);
+        refresh(worker, command->stream);
         break;
     case VOS_STOP:
         worker->stop = true;

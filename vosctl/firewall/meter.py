@@ -13,7 +13,7 @@ NETWORK_BITS = {4: 24, 6: 64}
 # A full table drops every new source, genuine ones included, so each is as large as the kernel allows
 # (its default is 65,536); entries take memory only once there are such sources.
 _ENTRIES = 1 << 20
-_BUCKETS = 1 << 15
+_BUCKETS = 1 << 14
 _SHORTEST_MEMORY = 2  # seconds
 _TICKS_A_SECOND = 1_000_000
 

@@ -195,6 +195,19 @@ def test_a_peer_that_signals_nothing_gets_the_current_key_and_no_salt(joined):
     call.talk(20)
 
 
+def test_two_keys_under_one_name_are_suspected_and_named_in_the_log(joined):
+    call = joined("aes128")
+    call.b.keys = {"k1": "fedcba9876543210"}
+    call.b.write()
+    assert call.b.ask("reload") == {"ok": True}
+    call.place()
+    for packet in g711(150, seed=1):
+        call.caller.send(packet[:12] + b"\xd5" * 160, call.to_caller)
+        time.sleep(0.001)
+    until(lambda: "suspected key mismatch from `ab`, aes128 with key `k1`" in call.b.log())
+    assert "suspected" not in call.a.log()
+
+
 def test_stop_leaves_no_process_and_no_socket(joined):
     call = joined("none").place()
     for node in (call.a, call.b):

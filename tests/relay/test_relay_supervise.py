@@ -150,6 +150,17 @@ def test_a_socket_that_somebody_else_has_is_named_in_the_error(node, monkeypatch
     assert supervise.running(node.paths) is None
 
 
+def test_a_folder_too_deep_for_a_socket_address_will_do(nodes):
+    node = nodes("/".join(["deep" * 10] * 4))
+    node.gateway("acme", "198.51.100.1")
+    node.start()
+    assert node.ask("status")["media"]["up"]
+    status = json.loads(node.run("status").stdout)
+    assert (status["running"], status["node"]) == (True, node.name)
+    node.stop()
+    assert not [path for path in node.paths.run.iterdir() if path.is_socket()]
+
+
 def test_the_log_may_be_moved_away(node):
     node.start()
     node.paths.log.rename(node.paths.run / "relay.log.1")

@@ -84,6 +84,7 @@ def _process(options: argparse.Namespace, paths: RelayPaths) -> int:
         return 0
     logs.configure(options.command, options.log)
     paths.run.mkdir(mode=0o755, parents=True, exist_ok=True)
+    paths = paths.entered()
     try:
         if options.command == "media":
             # Each of the two processes loads only its own half.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Dict
 
 from vosctl.errors import RelayError
+from vosctl.relay.paths import connectable
 
 MAX_REPLY = 256 << 20
 
@@ -19,9 +20,9 @@ def ask(path: Path, command: str, *, timeout: float = 10.0) -> Dict[str, Any]:
     returned like any other.
     """
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line, connectable(path) as name:
             line.settimeout(timeout)
-            line.connect(str(path))
+            line.connect(name)
             line.sendall(json.dumps({"cmd": command}).encode() + b"\n")
             return _reply(line)
     except (OSError, ValueError) as error:

@@ -247,6 +247,27 @@ class Commands:
                 LOG.warning("call %s: no media for %d s, closed", _short(branch.call_id), idle)
                 await self._remove(branch)
 
+    def note(self, event: Dict[str, Any]) -> None:
+        """Write to the log what an event means in the names of the site."""
+        branch = self.calls.by_media_id(str(event.get("call")))
+        kind, side, index = event.get("event"), event.get("side"), event.get("stream")
+        if (
+            branch is None
+            or side not in legs.SIDES
+            or not isinstance(index, int)
+            or index >= len(branch.streams)
+        ):
+            return
+        at = legs.SIDES.index(side)
+        name, call = branch.parties[at].name or "unnamed", _short(branch.call_id)
+        if kind == "key-mismatch":
+            rx = branch.streams[index].ends[at].rx
+            LOG.warning(
+                "call %s: suspected key mismatch from `%s`, %s with key `%s`", call, name, rx.mode, rx.kid
+            )
+        elif kind == "source-change":
+            LOG.info("call %s: media of `%s` comes from %s now", call, name, event.get("remote"))
+
     def patience(self, branch: Branch) -> float:
         """Return for how many seconds a branch may be silent: long while it rings or is on hold."""
         if branch.held:

@@ -123,11 +123,8 @@ class Daemon:
         if kind == "timeout":
             self._quiet.add(media_id)
             self._spawn(self._check(media_id))
-        elif kind in {"source-change", "key-mismatch"}:
-            level = logging.WARNING if kind == "key-mismatch" else logging.INFO
-            LOG.log(
-                level, "call %s: %s on side %s, %s", media_id, kind, event.get("side"), event.get("remote")
-            )
+        else:
+            self._commands.note(event)
 
     async def _check(self, media_id: str) -> None:
         try:

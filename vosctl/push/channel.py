@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any, Protocol
 
+from vosctl.plan.printable import printable
+
 MAX_FRAME = 64 * 1024 * 1024
 MAX_PLAIN = 256 * 1024 * 1024
 STDERR_KEPT = 8192
@@ -37,6 +39,10 @@ class Pipe(Protocol):
 
 class ChannelError(Exception):
     """The command's streams broke off or carried nonsense; the message says which."""
+
+
+class ChannelEndedError(ChannelError):
+    """The command ended, or the connection did."""
 
 
 class ChannelTimeoutError(ChannelError):
@@ -104,9 +110,10 @@ class Channel:
         return line.rstrip(b"\r")
 
     def stderr(self) -> str:
-        """Return the end of what came on standard error."""
+        """Return the end of what came on standard error, fit for a terminal."""
         self._take_stderr()
-        return self._stderr.decode(errors="replace").strip()
+        lines = self._stderr.decode(errors="replace").strip().splitlines()
+        return "\n".join(map(printable, lines))
 
     def exit_status(self) -> int | None:
         """Return the exit status of a command that ended, None where it was cut off."""
@@ -118,7 +125,7 @@ class Channel:
 
     def _more(self) -> None:
         if self._ended:
-            raise ChannelError("the stream ended")
+            raise ChannelEndedError("the stream ended")
         self._take(self._wait())
         self._take_stderr()
 
@@ -126,7 +133,7 @@ class Channel:
         try:
             data = self._pipe.read(timeout)
         except OSError as error:
-            raise ChannelError(str(error)) from error
+            raise ChannelEndedError(str(error)) from error
         if data == b"":
             self._ended = True
         elif data:

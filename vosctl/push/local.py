@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from vosctl.errors import UnreachableError
+from vosctl.push.transport import own_login
 
 CHUNK = 65536
 END_PATIENCE = 5.0
@@ -19,6 +20,7 @@ class LocalTransport:
 
     def __init__(self, node: str) -> None:
         self._node = node
+        self.login = own_login()[0]
         self._pipes: list[LocalPipe] = []
 
     def open(self, command: Sequence[str]) -> LocalPipe:

@@ -11,6 +11,7 @@ from vosctl.errors import VosctlError
 from vosctl.plan.change import Plan
 from vosctl.plan.make import make_plan, only_drift
 from vosctl.plan.observed import Observed, parse
+from vosctl.plan.printable import printable
 from vosctl.push import wire
 from vosctl.push.host import Host
 from vosctl.push.iptc_reader import read_own_chains
@@ -179,7 +180,7 @@ def failure(host: Host, answer: Mapping[str, Any]) -> VosctlError:
     """Return the error in a ``failed`` answer."""
     where = " ".join(str(answer[name]) for name in ("step", "item") if answer.get(name))
     message = f"{where}: {answer.get('error')}" if where else str(answer.get("error"))
-    return host.failure(message, hint=str(answer.get("hint") or ""))
+    return host.failure(printable(message), hint=printable(str(answer.get("hint") or "")))
 
 
 def busy(observed: Observed) -> dict[str, Any]:

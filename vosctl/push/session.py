@@ -8,8 +8,9 @@ from typing import Any
 
 from vosctl.errors import HostError, LockedError, UnreachableError
 from vosctl.plan.observed import SshPath
+from vosctl.plan.printable import printable
 from vosctl.push.agent import bundle
-from vosctl.push.channel import Channel, ChannelError, ChannelTimeoutError
+from vosctl.push.channel import Channel, ChannelEndedError, ChannelError, ChannelTimeoutError
 from vosctl.push.transport import SSH_MARK, Transport
 from vosctl.push.trouble import start_failure
 
@@ -42,12 +43,16 @@ class Session:
         pipe = transport.open(["sudo", "-n", "--", *command] if become else command)
         self._channel = Channel(pipe, timeout=timeout)
         self.ssh: SshPath | None = None
+        self._heard = ""
         try:
             self._start()
         except ChannelTimeoutError as error:
             raise UnreachableError(node, f"the agent did not start: {error}", hint=_SLOW) from error
+        except ChannelEndedError as error:
+            login = transport.login if become else None
+            raise start_failure(node, self._channel, heard=self._heard, login=login) from error
         except ChannelError as error:
-            raise start_failure(node, self._channel, become=become) from error
+            raise HostError(node, f"the agent did not start: {error}", hint=_NOISE) from error
 
     def _start(self) -> None:
         if self._wanted_agent():
@@ -65,6 +70,8 @@ class Session:
         while (line := self._channel.receive_line()) not in (b"HAVE", b"NEED"):
             if line.startswith(SSH_MARK):
                 self.ssh = SshPath.parse(line[len(SSH_MARK) :].decode("ascii", "replace"))
+            else:
+                self._heard = printable(line.decode(errors="replace"))
             noise += len(line) + 1
             if noise > NOISE_LIMIT:
                 raise ChannelError("the login prints without end")
@@ -102,7 +109,9 @@ class Session:
 
     def _refusal(self, frame: Frame) -> HostError:
         kind = LockedError if frame.get("kind") == "locked" else HostError
-        return kind(self._node, str(frame.get("error")), hint=str(frame.get("hint") or ""))
+        return kind(
+            self._node, printable(str(frame.get("error"))), hint=printable(str(frame.get("hint") or ""))
+        )
 
     def _lost(self, request: str, error: ChannelError) -> LostError:
         said = self._channel.stderr()
@@ -114,6 +123,7 @@ class Session:
         self._channel.close()
 
 
+_NOISE = "look at what the login prints: ssh NODE true"
 _SLOW = "give it longer with --timeout, or look at the node's load"
 
 

@@ -55,6 +55,7 @@ class SshTransport:
         self._hops: list[paramiko.Transport] = []
         self._proxy: Proxy | None = None
         endpoint = shared.config.endpoint(node.connection)
+        self.login = endpoint.user
         try:
             for spec in endpoint.jumps:
                 self._pass(shared.config.jump(spec, node.connection))

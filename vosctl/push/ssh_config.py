@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +12,7 @@ import paramiko
 
 from vosctl.errors import UsageError
 from vosctl.push.options import PushOptions
+from vosctl.push.transport import own_login
 from vosctl.site.model import Connection
 
 PORT = 22
@@ -46,8 +46,8 @@ class SshConfig:
 
     def __init__(self, options: PushOptions) -> None:
         self._options = options
-        self._home = options.home or Path.home()
-        self._login = getpass.getuser()
+        self._login, home = own_login()
+        self._home = options.home or home
         self._parse = cache(_parse)
 
     def endpoint(self, connection: Connection) -> Endpoint:

@@ -6,18 +6,21 @@ from vosctl.errors import HostError, UnreachableError
 from vosctl.push.channel import Channel
 
 NOT_FOUND = 127
-_TTY = "a tty"
+_TTY = "must have a tty"
 
 
-def start_failure(node: str, channel: Channel, *, become: bool) -> HostError:
-    """Return the error for a command that ended before the agent spoke."""
+def start_failure(node: str, channel: Channel, *, heard: str, login: str | None) -> HostError:
+    """Return the error for a command that ended before the agent spoke; ``login`` used sudo, None did not.
+
+    ``heard`` is the last line on standard output, where a login shell that is none complains.
+    """
     status = channel.exit_status()
-    said = channel.stderr()
-    if become and ("sudo:" in said or "sudoers" in said):
-        return _sudo(node, said)
+    said = channel.stderr() or heard
     if status == NOT_FOUND or "python3: command not found" in said:
-        missing = "sudo" if "sudo" in said else "python3"
+        missing = "python3" if login is None or "python3" in said else "sudo"
         return HostError(node, f"{missing} is not installed", hint=f"install {missing} on the node")
+    if login is not None and ("sudo:" in said or "sudoers" in said):
+        return _sudo(node, said, login)
     tail = " / ".join(said.splitlines()[-3:])
     if status is None:
         return UnreachableError(
@@ -30,12 +33,8 @@ def start_failure(node: str, channel: Channel, *, become: bool) -> HostError:
     )
 
 
-def _sudo(node: str, said: str) -> HostError:
+def _sudo(node: str, said: str, login: str) -> HostError:
     line = next((line for line in said.splitlines() if "sudo" in line), said)
-    if _TTY in said and "sorry" in said:
-        hint = (
-            "put into /etc/sudoers.d/vosctl on the node: Defaults:LOGIN !requiretty (LOGIN: the login name)"
-        )
-    else:
-        hint = "put into /etc/sudoers.d/vosctl on the node: LOGIN ALL=(root) NOPASSWD: ALL (LOGIN: the login name)"
+    rule = f"Defaults:{login} !requiretty" if _TTY in said else f"{login} ALL=(root) NOPASSWD: ALL"
+    hint = f"put this into /etc/sudoers.d/vosctl on the node: {rule}"
     return HostError(node, f"sudo refused: {line}", hint=hint)

@@ -22,7 +22,9 @@ def shown(*problems: Problem) -> str:
 def test_source_line_and_caret(tmp_path: Path) -> None:
     file = tmp_path / "vars.yml"
     file.write_text("media:\n  jitter: wann\n")
-    text = shown(Problem("unknown-profile", "no profile 'wann'", Mark(str(file), 2, 11), "media.jitter", "try wan"))
+    text = shown(
+        Problem("unknown-profile", "no profile 'wann'", Mark(str(file), 2, 11), "media.jitter", "try wan")
+    )
     assert text.splitlines() == [
         f"{file}:2:11 media.jitter: error: no profile 'wann' [unknown-profile]",
         "    2 |   jitter: wann",
@@ -66,5 +68,14 @@ def test_summary_and_json() -> None:
     assert summarize((error, error), (warning,)) == "2 errors, 1 warning"
     assert summarize((), ()) == "no errors"
     assert as_json([error]) == [
-        {"file": "f", "line": 1, "column": 2, "path": "p", "message": "m", "rule": "a", "hint": "h", "severity": "error"}
+        {
+            "file": "f",
+            "line": 1,
+            "column": 2,
+            "path": "p",
+            "message": "m",
+            "rule": "a",
+            "hint": "h",
+            "severity": "error",
+        }
     ]

@@ -77,8 +77,8 @@ def test_positive(case: Path, monkeypatch: pytest.MonkeyPatch):
 def test_every_rule_of_the_checks_has_a_case():
     """A rule that no negative case provokes could be dead or wrong."""
     sources = [
-        *(HERE.parents[1] / "vosctl/site").glob("check_*.py"),
-        *(HERE.parents[1] / "vosctl/site").glob("build_*.py"),
+        *(HERE.parents[1] / "vosctl/site/check").glob("*.py"),
+        *(HERE.parents[1] / "vosctl/site/build").glob("*.py"),
     ]
     pattern = re.compile(
         r"(?:error|warn|WrongValueError|_warn)\(\s*(?:node, |findings, )?\"([a-z-]+)\"|rule, message(?:, hint)? = \"([a-z-]+)\""

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vosctl.site import build_scalars as scalars
-from vosctl.site.build_fields import EMPTY, Fields, Workshop
-from vosctl.site.build_keys import build_key
-from vosctl.site.codecs import fits
-from vosctl.site.lint import resolve
+from vosctl.site.build import scalars
+from vosctl.site.build.codecs import fits
+from vosctl.site.build.fields import EMPTY, Fields, Workshop
+from vosctl.site.build.keys import build_key
 from vosctl.site.model import PortRange
 from vosctl.site.problems import Problems
 from vosctl.site.suggest import closest, listed
+from vosctl.site.text.lint import resolve
 from vosctl.site.tree import Mapping, Mark, Scalar
 
 MARK = Mark("all.yml", 1, 1)

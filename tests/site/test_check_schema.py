@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
-from vosctl.site.build_scalars import DSCP
-from vosctl.site.codecs import CODECS
-from vosctl.site.loader import load_text
+from vosctl.site.build.codecs import CODECS
+from vosctl.site.build.scalars import DSCP
+from vosctl.site.build.tiers import TIERS
+from vosctl.site.check.schema import Kind, check_schema, document, validator, vendor_fields
 from vosctl.site.problems import Problems
-from vosctl.site.schema import Kind, check_schema, document, validator, vendor_fields
-from vosctl.site.tiers import TIERS
-from vosctl.site.variables import DEFAULTS
+from vosctl.site.text.loader import load_text
+from vosctl.site.variables.layers import DEFAULTS
 
 ROOT = Path(__file__).parents[2]
 

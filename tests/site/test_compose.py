@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yaml.nodes import MappingNode
 
-from vosctl.site.compose import MAX_DEPTH, compose
+from vosctl.site.text.compose import MAX_DEPTH, compose
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_nesting_up_to_the_limit_is_fine() -> None:
 
 
 def test_too_many_values_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vosctl.site.compose.MAX_NODES", 1000)
+    monkeypatch.setattr("vosctl.site.text.compose.MAX_NODES", 1000)
     assert compose("[" + "1," * 990 + "]").fault is None
     fault = compose("[" + "1," * 1010 + "]").fault
     assert fault is not None

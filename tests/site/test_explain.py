@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from tree_text import mapping, write
 
-from vosctl.site.explain import Layer, explain, lookup, mask
-from vosctl.site.inventory import Inventory, load_inventory
+from vosctl.site.inventory.load import Inventory, load_inventory
 from vosctl.site.problems import Problems
 from vosctl.site.secrets import is_secret_path
 from vosctl.site.tree import Scalar, plain
+from vosctl.site.variables.explain import Layer, explain, lookup, mask
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tree_text import places
 
-from vosctl.site.extra import load_extra_vars
 from vosctl.site.problems import Problems
 from vosctl.site.tree import Mapping, Scalar, plain
+from vosctl.site.variables.extra import load_extra_vars
 
 
 def load(*texts: str) -> tuple[list[Any], Problems]:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from tree_text import places, write
 
-from vosctl.site.inventory import Inventory, load_inventory
-from vosctl.site.patterns import select
+from vosctl.site.inventory.load import Inventory, load_inventory
+from vosctl.site.inventory.patterns import select
 from vosctl.site.problems import Problems
 from vosctl.site.tree import Mark, plain
 

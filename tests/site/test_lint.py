@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vosctl.site import lint
+from vosctl.site.text import lint
 
 
 @pytest.mark.parametrize(

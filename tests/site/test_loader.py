@@ -11,9 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tree_text import mapping, places, tree
 
-from vosctl.site import loader
-from vosctl.site.loader import load_file, load_text, shown
 from vosctl.site.problems import Problems
+from vosctl.site.text import loader
+from vosctl.site.text.loader import load_file, load_text, shown
 from vosctl.site.tree import Mapping, Mark, Scalar, Sequence, Value, plain
 
 

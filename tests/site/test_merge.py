@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tree_text import mapping
 
-from vosctl.site.merge import Merger
 from vosctl.site.tree import Mapping, Mark, Scalar, Sequence, Value, plain
+from vosctl.site.variables.merge import Merger
 
 MARK = Mark("f", 1, 1)
 

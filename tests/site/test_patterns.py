@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vosctl.site.inventory import Inventory, load_inventory
-from vosctl.site.patterns import limit, select, split
+from vosctl.site.inventory.load import Inventory, load_inventory
+from vosctl.site.inventory.patterns import limit, select, split
 from vosctl.site.problems import Problems
 from vosctl.site.tree import Mark
 

@@ -6,8 +6,8 @@ from textwrap import dedent
 import pytest
 from tree_text import places, write
 
-from vosctl.site.inventory import load_inventory
-from vosctl.site.playbook import Playbook, load_playbook, targets
+from vosctl.site.inventory.load import load_inventory
+from vosctl.site.inventory.playbook import Playbook, load_playbook, targets
 from vosctl.site.problems import Problems
 from vosctl.site.tree import plain
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from tree_text import write
 
-from vosctl.site import program
-from vosctl.site.inventory import Inventory, load_inventory
+from vosctl.site.inventory import program
+from vosctl.site.inventory.load import Inventory, load_inventory
+from vosctl.site.inventory.process import run_bounded
 from vosctl.site.problems import Problems
-from vosctl.site.process import run_bounded
 from vosctl.site.tree import Scalar, plain
 
 

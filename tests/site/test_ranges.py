@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vosctl.site.ranges import MAX_HOSTS, expand
+from vosctl.site.inventory.ranges import MAX_HOSTS, expand
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from tree_text import mapping, write
 
-from vosctl.site.inventory import Inventory, load_inventory
-from vosctl.site.merge import Merger
+from vosctl.site.inventory.load import Inventory, load_inventory
 from vosctl.site.problems import Problems
 from vosctl.site.tree import Mapping, plain
-from vosctl.site.variables import defaults, layers, resolve
+from vosctl.site.variables.layers import defaults, layers, resolve
+from vosctl.site.variables.merge import Merger
 
 # edge-a is in zeta, alpha (depth 1), edges (depth 1) and dual (depth 2, below edges).
 HOSTS = """\

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from textwrap import dedent
 
-from vosctl.site.loader import load_text
 from vosctl.site.problems import Problems
+from vosctl.site.text.loader import load_text
 from vosctl.site.tree import Mapping, Value
 
 

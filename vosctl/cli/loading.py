@@ -9,11 +9,11 @@ from vosctl.compile.site import compile_site
 from vosctl.errors import UsageError
 from vosctl.relay.release import build_release
 from vosctl.report.problems import print_problems, summarize
-from vosctl.site.explain import Layer, explain
 from vosctl.site.model import Site
 from vosctl.site.problems import Problems
 from vosctl.site.read import SiteOptions, read_inputs, read_site
 from vosctl.site.suggest import did_you_mean
+from vosctl.site.variables.explain import Layer, explain
 
 
 def load_site(arguments: SiteArguments, *, warn: bool = True) -> tuple[Site, Problems]:

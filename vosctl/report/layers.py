@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vosctl.site.explain import Layer
 from vosctl.site.tree import Mapping, plain
+from vosctl.site.variables.explain import Layer
 
 
 def print_layers(console: Console, layers: Sequence[Layer], path: str) -> None:

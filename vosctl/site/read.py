@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vosctl.site.build_site import build_site
-from vosctl.site.check_site import check_site
-from vosctl.site.extra import load_extra_vars
-from vosctl.site.inventory import Inventory, load_inventory
-from vosctl.site.loader import shown
+from vosctl.site.build.site import build_site
+from vosctl.site.check.schema import Kind, check_schema
+from vosctl.site.check.site import check_site
+from vosctl.site.inventory.load import Inventory, load_inventory
+from vosctl.site.inventory.patterns import limit
+from vosctl.site.inventory.playbook import Playbook, load_playbook, targets
 from vosctl.site.model import Site
-from vosctl.site.patterns import limit
-from vosctl.site.playbook import Playbook, load_playbook, targets
 from vosctl.site.problems import Problem, Problems, Severity
-from vosctl.site.schema import Kind, check_schema
 from vosctl.site.suggest import listed
+from vosctl.site.text.loader import shown
 from vosctl.site.tree import Mapping as Tree
 from vosctl.site.tree import Mark, Scalar
-from vosctl.site.variables import resolve
+from vosctl.site.variables.extra import load_extra_vars
+from vosctl.site.variables.layers import resolve
 
 # Where a file could not be read, what seems to be missing may stand in it.
 _UNREAD = frozenset(

@@ -1,0 +1,1 @@
+"""Merged variables to the typed objects of vosctl.site.model."""

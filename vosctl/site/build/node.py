@@ -1,0 +1,124 @@
+"""Builds one node from its merged variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+from vosctl.site.build.fields import Fields, Workshop
+from vosctl.site.build.files import build_files, build_services, build_sysctl
+from vosctl.site.build.gateways import build_gateway
+from vosctl.site.build.media import Buffers, build_buffers, build_media, build_qos
+from vosctl.site.build.network import build_firewall, build_relay
+from vosctl.site.build.rates import build_rates
+from vosctl.site.model import Connection, FileSpec, Gateway, Media, Node, Trunk
+from vosctl.site.tree import Mapping as Tree
+from vosctl.site.tree import Mark, plain
+
+_SSH = 22
+_HIDDEN = ("keys", "files")
+
+
+def build_node(
+    name: str,
+    groups: tuple[str, ...],
+    mark: Mark,
+    *,
+    fields: Fields,
+    trunks: Mapping[str, Trunk],
+    shop: Workshop,
+) -> Node:
+    """Return the node; parts that several nodes share are made once. ``mark`` is its place in the inventory."""
+    connection = _connection(name, fields)
+    media_fields = fields.below("media")
+    profiles = media_fields.below("jitter_buffers")
+    buffers = shop.once("buffers", (profiles.tree,), lambda: build_buffers(profiles))
+    media = shop.once("media", (media_fields.tree,), lambda: build_media(media_fields, buffers))
+    qos, firewall, rates = fields.below("qos"), fields.below("firewall"), fields.below("rates")
+    sysctl, services, gateways = fields.below("sysctl"), fields.below("services"), fields.below("gateways")
+    return Node(
+        name=name,
+        groups=groups,
+        connection=connection,
+        gateways=shop.once(
+            "gateways",
+            (gateways.tree, buffers),
+            lambda: _gateways(gateways, media, buffers, shop),
+            values=_inherited(media),
+        ),
+        trunks=trunks,
+        qos=shop.once("qos", (qos.tree,), lambda: build_qos(qos)),
+        media=media,
+        firewall=shop.once("firewall", (firewall.tree,), lambda: build_firewall(firewall, mark)),
+        sysctl=shop.once("sysctl", (sysctl.tree,), lambda: build_sysctl(sysctl)),
+        relay=build_relay(fields.below("relay"), connection.host, mark),
+        rates=shop.once("rates", (rates.tree,), lambda: build_rates(rates, shop)),
+        files=_files(name, groups, connection.host, fields, shop),
+        packages=tuple(sorted(set(fields.texts("packages")))),
+        services=shop.once("services", (services.tree,), lambda: build_services(services)),
+        mark=mark,
+    )
+
+
+def _connection(name: str, fields: Fields) -> Connection:
+    return Connection(
+        kind=fields.text("connection") or "ssh",
+        host=fields.text("host") or name,
+        port=fields.integer("port") or _SSH,
+        user=fields.text("user"),
+        become=fields.boolean("become", default=False),
+        private_key=_path(fields, "private_key"),
+        ssh_config=_path(fields, "ssh_config"),
+        known_hosts=_path(fields, "known_hosts"),
+        root=_path(fields, "root"),
+    )
+
+
+def _path(fields: Fields, key: str) -> Path | None:
+    text = fields.text(key)
+    return Path(text).expanduser() if text else None
+
+
+def _gateways(table: Fields, media: Media, buffers: Buffers, shop: Workshop) -> Mapping[str, Gateway]:
+    found: dict[str, Gateway] = {}
+    for name, entry in table.entries():
+        mark = table.tree.key_marks.get(name, entry.tree.mark)
+        make = _maker(name, entry, mark, media, buffers)
+        gateway = shop.once(f"gateway {name}", (entry.tree, buffers), make, values=_inherited(media))
+        if gateway is not None:
+            found[name] = gateway
+    return found
+
+
+def _inherited(media: Media) -> Hashable:
+    """Return what gateways take over: nodes that differ in other media settings share their gateways."""
+    return media.proxy, media.ptime, media.jitter
+
+
+def _maker(
+    name: str, entry: Fields, mark: Mark, media: Media, buffers: Buffers
+) -> Callable[[], Gateway | None]:
+    return lambda: build_gateway(name, entry, mark, media=media, buffers=buffers)
+
+
+def _files(
+    name: str, groups: tuple[str, ...], host: str, fields: Fields, shop: Workshop
+) -> tuple[FileSpec, ...]:
+    table = fields.below("files")
+    if not table.tree.items:
+        return ()
+    context: dict[str, Any] = {}
+    if any("template" in entry for _, entry in table.entries()):
+        context = {**_open_variables(fields.tree), "node": name, "groups": list(groups), "host": host}
+    return build_files(table, shop.folder, context)
+
+
+def _open_variables(tree: Tree) -> dict[str, Any]:
+    """Return the variables that templates see: all but keys, passwords and the files themselves."""
+    shown: dict[str, Any] = {key: plain(value) for key, value in tree.items.items() if key not in _HIDDEN}
+    gateways = shown.get("gateways")
+    for gateway in gateways.values() if isinstance(gateways, dict) else ():
+        if isinstance(gateway, dict):
+            gateway.pop("password", None)
+    return shown

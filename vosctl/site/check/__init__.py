@@ -1,0 +1,1 @@
+"""What schemas and cross checks find wrong, in the operator's words."""

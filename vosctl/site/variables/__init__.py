@@ -1,0 +1,1 @@
+"""The layers of variables, how they merge, and which one won."""

@@ -97,7 +97,9 @@ def test_what_a_hand_changed_shows_and_is_put_back(nft: Machine, hand: str) -> N
     [
         Wanted().set("vos-trusted", ["10.0.0.0/8"]).rules(SIP, HOOK),
         Wanted().set("vos-trusted", ["10.0.0.0/8", "192.0.2.1"], maxelem=1000).rules(SIP, HOOK),
-        Wanted().set("vos-trusted", ["10.0.0.0/8,udp:5060"], kind="hash:net,port").rules(SIP.replace(" src", " src,dst"), HOOK),
+        Wanted()
+        .set("vos-trusted", ["10.0.0.0/8,udp:5060"], kind="hash:net,port")
+        .rules(SIP.replace(" src", " src,dst"), HOOK),
         Wanted().set("vos-trusted", ["2001:db8::/32"], family=6).rules(SIP6, HOOK).rules(SIP, HOOK, family=6),
     ],
     ids=["members", "maxelem", "type", "family"],

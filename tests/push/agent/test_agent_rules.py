@@ -49,7 +49,9 @@ def test_a_moved_hook_shows() -> None:
 
 
 def test_composing_replaces_hooks_and_chains_and_removes_stale_ones() -> None:
-    wanted = rules.wanted_tables("*filter\n:VOS-INPUT - [0:0]\n-A VOS-INPUT -j DROP\nCOMMIT\n", [("filter", "INPUT", "VOS-INPUT")])
+    wanted = rules.wanted_tables(
+        "*filter\n:VOS-INPUT - [0:0]\n-A VOS-INPUT -j DROP\nCOMMIT\n", [("filter", "INPUT", "VOS-INPUT")]
+    )
     assert rules.compose(wanted, rules.parse(SAVE)).splitlines() == [
         "*filter",
         ":VOS-INPUT - [0:0]",
@@ -112,8 +114,15 @@ def test_own_sets_of_a_save() -> None:
     found = ipsets.parse(IPSETS)
     assert sorted(found) == ["vos-a", "vos-b"]
     a = found["vos-a"]
-    assert (a.type, a.family, a.maxelem, a.members) == ("hash:net", 6, 100, ['2001:db8::/32 timeout 5 comment "x y"'])
-    assert a.create("vos-n").startswith("create vos-n hash:net family inet6 maxelem 100 timeout 60 comment\nadd vos-n 2001")
+    assert (a.type, a.family, a.maxelem, a.members) == (
+        "hash:net",
+        6,
+        100,
+        ['2001:db8::/32 timeout 5 comment "x y"'],
+    )
+    assert a.create("vos-n").startswith(
+        "create vos-n hash:net family inet6 maxelem 100 timeout 60 comment\nadd vos-n 2001"
+    )
     assert found["vos-b"].create("vos-b") == "create vos-b bitmap:port range 0-100\n"
     assert ipsets.IpSet.of(a.record()).record() == a.record()
 
@@ -124,4 +133,6 @@ def test_a_set_of_another_size_has_another_digest() -> None:
 
 
 def test_the_line_that_ipset_refused_is_quoted() -> None:
-    assert "“add vos-a nonsense”" in ipsets.refusal("create vos-a hash:net\nadd vos-a nonsense\n", "Error in line 2: Syntax error")
+    assert "“add vos-a nonsense”" in ipsets.refusal(
+        "create vos-a hash:net\nadd vos-a nonsense\n", "Error in line 2: Syntax error"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import hashlib
 import io
 import os
 import posixpath
@@ -51,14 +52,17 @@ def is_unpacked(node: Node, release: dict[str, Any]) -> bool:
     return isinstance(found, dict) and found.get("digest") == release["digest"]
 
 
-def decode(text: str) -> bytes:
-    """Return the archive in base64 ``text``; raises AgentError."""
+def decode(text: str, release: dict[str, Any]) -> bytes:
+    """Return the archive in base64 ``text`` when it is the release's; raises AgentError."""
     try:
-        return binascii.a2b_base64(text)
+        archive = binascii.a2b_base64(text)
     except (binascii.Error, ValueError, TypeError) as error:
         raise AgentError(
             "unsupported", "the release archive is not base64", item="release", step="release"
         ) from error
+    if hashlib.sha256(archive).hexdigest() != release["digest"]:
+        raise AgentError("io", "the release archive has not its digest", item="release", step="release")
+    return archive
 
 
 def members(archive: bytes) -> list[tarfile.TarInfo]:

@@ -134,7 +134,7 @@ class Work:
             raise AgentError(
                 "unsupported", "the node lacks the release and it was not sent", item="release", step="check"
             )
-        self.archive = release.decode(text)
+        self.archive = release.decode(text, self.release)
 
     @property
     def changed(self) -> list[str]:

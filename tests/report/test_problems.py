@@ -79,3 +79,9 @@ def test_summary_and_json() -> None:
             "severity": "error",
         }
     ]
+
+
+def test_a_secret_on_a_line_of_its_own_is_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "vars.yml"
+    file.write_text("keys:\n  ab:\n    value:\n      ABCDEFGHabcdefgh1\n")
+    assert "ABCDEFGH" not in shown(Problem("key-length", "has 17", Mark(str(file), 4, 7), "keys.ab.value"))

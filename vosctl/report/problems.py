@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from vosctl.site.problems import Problem, Severity
+from vosctl.site.secrets import is_secret_path
 
 _SECRET = re.compile(
     r"(?i)\b(?:value|password|passphrase|secret)[\"']?\s*:\s*(?P<secret>[^\s{\[#&].*?)\s*[,}]*\s*$"
@@ -28,7 +29,7 @@ def print_problems(console: Console, problems: Iterable[Problem]) -> None:
         line = sources.line(problem.mark.file, problem.mark.line) or ""
         secret = _secret_in(line)
         console.print(_headline(problem, secret), soft_wrap=True)
-        if line:
+        if line and (secret or not is_secret_path(problem.path)):
             _print_source(console, problem, line.replace(secret, "<secret>") if secret else line)
         if problem.hint:
             console.print(Text(f"    hint: {problem.hint}", style="cyan"), soft_wrap=True)

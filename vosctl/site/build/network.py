@@ -15,7 +15,7 @@ from vosctl.site.build.scalars import (
     parse_peer,
     parse_ports,
 )
-from vosctl.site.model import Address, Budget, Firewall, PortRange, Relay, Signature
+from vosctl.site.model import Address, Budget, Firewall, PortRange, Relay, Signature, Unmatched
 from vosctl.site.suggest import did_you_mean, listed
 from vosctl.site.tree import Mark
 
@@ -82,6 +82,7 @@ def build_firewall(fields: Fields, mark: Mark) -> Firewall:
         tcp_connections=fields.integer("tcp_connections") or _TCP_CONNECTIONS,
         rtp=fields.parsed("rtp", parse_ports),
         mark=fields.tree.mark if fields.tree.items else mark,
+        default=Unmatched.RETURN if fields.text("default") == Unmatched.RETURN.value else Unmatched.DROP,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from push_samples import KEY, Recorder, connection, desired_of, options, site_of
 
-from vosctl.compile.desired import Desired, File, Hook, IpSet, Ruleset, Sysctl
+from vosctl.compile.desired import Desired, File, Hook, IpSet, Ruleset, Service, Sysctl
 from vosctl.errors import HostError, RolledBackError
 from vosctl.plan.change import Action, Kind, Risk
 from vosctl.push import api
@@ -150,6 +150,29 @@ def test_lock_out_that_is_allowed_goes_back_by_itself(fleet, push):
     assert "not confirmed: no answer" in str(result.error)
     after = push(api.plan_site, FULL)
     assert (after.status, after.plan.changes) == (Status.OK, ())
+
+
+SLOW = """#!/bin/sh
+case $1 in
+    start) sleep 2; touch /run/slow.up ;;
+    status) test -e /run/slow.up ;;
+    stop) rm -f /run/slow.up ;;
+esac
+"""
+
+
+def test_connection_that_breaks_in_mid_apply_is_taken_up_again(fleet, push):
+    """The agent goes on without its controller; a new connection finds it at work, then waiting, and confirms."""
+    cut = ["sh", "-c", "kill -9 $(pgrep -f 'sshd: [r]oot@notty')"]
+    recorder = Recorder(on_step={"services": lambda: fleet.exec("edge-a", cut)})
+    files = (replace(FILE, content=b"new\n"), File("/etc/init.d/slow", SLOW.encode(), 0o755))
+    changed = replace(FULL, files=files, services=(Service("slow", enabled=False),))
+    result = push(api.apply_site, changed, processors=[recorder])
+    assert result.status is Status.CHANGED, result.error
+    assert "went away" in result.report["resumed"]
+    assert result.report["confirmed"] is True
+    assert not push(api.plan_site, changed).plan
+    assert push(api.status_site).report["pending"] is None
 
 
 def test_rules_that_the_kernel_refuses_change_nothing(fleet, push):

@@ -78,7 +78,7 @@ def test_every_rule_of_the_checks_has_a_case():
     """A rule that no negative case provokes could be dead or wrong."""
     sources = [
         *(HERE.parents[1] / "vosctl/site/check").glob("*.py"),
-        *(HERE.parents[1] / "vosctl/site/build").glob("*.py"),
+        *(HERE.parents[1] / "vosctl/site/objects").glob("*.py"),
     ]
     pattern = re.compile(
         r"(?:error|warn|WrongValueError|_warn)\(\s*(?:node, |findings, )?\"([a-z-]+)\"|rule, message(?:, hint)? = \"([a-z-]+)\""

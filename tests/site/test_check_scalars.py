@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vosctl.site.build import scalars
-from vosctl.site.build.codecs import fits
-from vosctl.site.build.fields import EMPTY, Fields, Workshop
-from vosctl.site.build.keys import build_key
 from vosctl.site.model import PortRange
+from vosctl.site.objects import scalars
+from vosctl.site.objects.codecs import fits
+from vosctl.site.objects.fields import EMPTY, Fields, Workshop
+from vosctl.site.objects.keys import build_key
 from vosctl.site.problems import Problems
 from vosctl.site.suggest import closest, listed
 from vosctl.site.text.lint import resolve

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
-from vosctl.site.build.codecs import CODECS
-from vosctl.site.build.scalars import DSCP
-from vosctl.site.build.tiers import TIERS
 from vosctl.site.check.schema import Kind, check_schema, document, validator, vendor_fields
+from vosctl.site.objects.codecs import CODECS
+from vosctl.site.objects.scalars import DSCP
+from vosctl.site.objects.tiers import TIERS
 from vosctl.site.problems import Problems
 from vosctl.site.text.loader import load_text
 from vosctl.site.variables.layers import DEFAULTS

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vosctl.site.build.site import build_site
 from vosctl.site.check.schema import Kind, check_schema
 from vosctl.site.check.site import check_site
 from vosctl.site.inventory.load import Inventory, load_inventory
 from vosctl.site.inventory.patterns import limit
 from vosctl.site.inventory.playbook import Playbook, load_playbook, targets
 from vosctl.site.model import Site
+from vosctl.site.objects.site import build_site
 from vosctl.site.problems import Problem, Problems, Severity
 from vosctl.site.suggest import listed
 from vosctl.site.text.loader import shown

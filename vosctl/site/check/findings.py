@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from vosctl.site.build.site import Built
 from vosctl.site.model import Node
+from vosctl.site.objects.site import Built
 from vosctl.site.places import joined, mark_of
 from vosctl.site.problems import Problem, Problems, Severity
 from vosctl.site.suggest import listed

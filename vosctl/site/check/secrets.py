@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vosctl.site.build.fields import Fields
 from vosctl.site.check.findings import Findings
+from vosctl.site.objects.fields import Fields
 from vosctl.site.tree import Mark
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from vosctl.site.build.site import Built
 from vosctl.site.check.findings import Check, Findings
 from vosctl.site.check.names import check_rate_groups, check_shared_names, check_trunk_ends
 from vosctl.site.check.peers import check_codecs, check_shared_addresses, check_trust
@@ -14,6 +13,7 @@ from vosctl.site.check.ports import (
 )
 from vosctl.site.check.secrets import check_plain_secrets
 from vosctl.site.check.trunks import check_ciphers, check_keys, check_media_path
+from vosctl.site.objects.site import Built
 from vosctl.site.problems import Problems
 
 CHECKS: tuple[Check, ...] = (

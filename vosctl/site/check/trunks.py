@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vosctl.site.build.fields import Fields
 from vosctl.site.check.findings import Findings
 from vosctl.site.model import Encryption, Key, Node, ProxyMode, Trunk
+from vosctl.site.objects.fields import Fields
 from vosctl.site.suggest import listed
 
 _LENGTHS = {Encryption.XOR: (1, 256), Encryption.RC4: (16, 32), Encryption.AES128: (16, 16)}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from vosctl.secret import Secret
-from vosctl.site.build.fields import Fields
 from vosctl.site.model import Key
+from vosctl.site.objects.fields import Fields
 from vosctl.site.tree import Mark
 
 _FEW = 6

@@ -6,10 +6,6 @@ from dataclasses import replace
 from decimal import Decimal
 
 from vosctl.secret import Secret
-from vosctl.site.build.fields import Fields
-from vosctl.site.build.media import Buffers, build_proxy, choose_buffer
-from vosctl.site.build.scalars import parse_duration, parse_money, parse_peer, parse_signed_money
-from vosctl.site.build.codecs import CODECS, compressed, fits
 from vosctl.site.model import (
     Auth,
     Gateway,
@@ -20,8 +16,12 @@ from vosctl.site.model import (
     Network,
     ProfitGuard,
 )
+from vosctl.site.objects.codecs import CODECS, compressed, fits
+from vosctl.site.objects.fields import Fields
+from vosctl.site.objects.media import Buffers, build_proxy, choose_buffer
+from vosctl.site.objects.scalars import parse_duration, parse_money, parse_peer, parse_signed_money
+from vosctl.site.objects.tiers import TIERS
 from vosctl.site.suggest import listed
-from vosctl.site.build.tiers import TIERS
 from vosctl.site.tree import Mark
 
 DEFAULT_CODECS = ("PCMA", "PCMU")

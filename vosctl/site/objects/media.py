@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vosctl.site.build.fields import Fields
-from vosctl.site.build.scalars import parse_dscp
 from vosctl.site.model import JitterBuffer, Media, ProxyMode, Qos
+from vosctl.site.objects.fields import Fields
+from vosctl.site.objects.scalars import parse_dscp
 from vosctl.site.suggest import did_you_mean, listed
 
 SHORTEST_BUFFER = 10

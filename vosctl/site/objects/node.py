@@ -6,13 +6,13 @@ from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vosctl.site.build.fields import Fields, Workshop
-from vosctl.site.build.files import build_files, build_services, build_sysctl
-from vosctl.site.build.gateways import build_gateway
-from vosctl.site.build.media import Buffers, build_buffers, build_media, build_qos
-from vosctl.site.build.network import build_firewall, build_relay
-from vosctl.site.build.rates import build_rates
 from vosctl.site.model import Connection, FileSpec, Gateway, Media, Node, Trunk
+from vosctl.site.objects.fields import Fields, Workshop
+from vosctl.site.objects.files import build_files, build_services, build_sysctl
+from vosctl.site.objects.gateways import build_gateway
+from vosctl.site.objects.media import Buffers, build_buffers, build_media, build_qos
+from vosctl.site.objects.network import build_firewall, build_relay
+from vosctl.site.objects.rates import build_rates
 from vosctl.site.tree import Mapping as Tree
 from vosctl.site.tree import Mark, plain
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vosctl.site.build.fields import Fields
 from vosctl.site.model import Encryption, Key, Trunk
+from vosctl.site.objects.fields import Fields
 from vosctl.site.suggest import did_you_mean, listed
 from vosctl.site.tree import Mark
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vosctl.site.build.fields import Fields, Workshop
-from vosctl.site.build.keys import KeyFacts, build_key
-from vosctl.site.build.node import build_node
-from vosctl.site.build.trunks import build_trunk
 from vosctl.site.inventory.load import Inventory
 from vosctl.site.model import Key, Node, Site, Trunk
+from vosctl.site.objects.fields import Fields, Workshop
+from vosctl.site.objects.keys import KeyFacts, build_key
+from vosctl.site.objects.node import build_node
+from vosctl.site.objects.trunks import build_trunk
 from vosctl.site.problems import Problems
 from vosctl.site.tree import Mapping as Tree
 from vosctl.site.tree import Mark, plain

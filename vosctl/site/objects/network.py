@@ -7,15 +7,15 @@ from datetime import timedelta
 from ipaddress import ip_address
 
 from vosctl.firewall.signatures import GENUINE, SHIPPED, resolve
-from vosctl.site.build.fields import Fields
-from vosctl.site.build.scalars import (
+from vosctl.site.model import Address, Budget, Firewall, PortRange, Relay, Signature, Unmatched
+from vosctl.site.objects.fields import Fields
+from vosctl.site.objects.scalars import (
     parse_address,
     parse_duration,
     parse_endpoint,
     parse_peer,
     parse_ports,
 )
-from vosctl.site.model import Address, Budget, Firewall, PortRange, Relay, Signature, Unmatched
 from vosctl.site.suggest import did_you_mean, listed
 from vosctl.site.tree import Mark
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
-from vosctl.site.build.fields import Fields, Workshop
-from vosctl.site.build.scalars import parse_money
 from vosctl.site.model import Deck, Rate, Rates
+from vosctl.site.objects.fields import Fields, Workshop
+from vosctl.site.objects.scalars import parse_money
 from vosctl.site.tree import Mark
 
 _PREFIX = re.compile(r"[0-9]{0,20}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from vosctl.site.build.scalars import WrongValueError
+from vosctl.site.objects.scalars import WrongValueError
 from vosctl.site.problems import Problems
 from vosctl.site.tree import Mapping, Mark, Scalar, Sequence, Value
 

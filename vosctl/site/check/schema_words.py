@@ -204,6 +204,11 @@ def _empty(fault: _Fault, value: Value) -> tuple[str, str, str]:
     return "empty", "must not be empty", ""
 
 
+def _long(fault: _Fault, value: Value) -> tuple[str, str, str]:
+    del value
+    return "too-long", f"has {len(fault.instance)} characters, {fault.wanted} are the most", ""
+
+
 def _required(fault: _Fault, value: Value) -> tuple[str, str, str]:
     del value
     missing = [key for key in fault.wanted if key not in fault.instance]
@@ -225,5 +230,6 @@ _WORDS: MappingABC[str, Callable[[_Fault, Value], tuple[str, str, str]]] = {
     "maxItems": _size,
     "uniqueItems": _unique,
     "minLength": _empty,
+    "maxLength": _long,
     "required": _required,
 }

@@ -67,7 +67,8 @@ def push(there, site):
 
 
 def kernel_rules(fleet) -> str:
-    return fleet.exec("edge-a", ["iptables-save", "-t", "filter"]).stdout
+    saved = fleet.exec("edge-a", ["iptables-save", "-t", "filter"]).stdout
+    return "".join(line for line in saved.splitlines(keepends=True) if not line.startswith("#"))
 
 
 def test_a_whole_life(fleet, push):
@@ -150,6 +151,20 @@ def test_lock_out_that_is_allowed_goes_back_by_itself(fleet, push):
     assert "not confirmed: no answer" in str(result.error)
     after = push(api.plan_site, FULL)
     assert (after.status, after.plan.changes) == (Status.OK, ())
+
+
+def test_apply_that_finds_its_work_done_already_waits_for_nothing(fleet, push):
+    """A setting leaves the site, and somebody has put the node's own value back by hand before."""
+    key = "net.ipv4.tcp_keepalive_intvl"
+    own = fleet.exec("edge-a", ["sysctl", "-n", key]).stdout.strip()
+    push(api.apply_site, desired_of(sysctls=(Sysctl(key, "33"),)))
+    fleet.exec("edge-a", ["sysctl", "-w", f"{key}={own}"])
+    recorder = Recorder()
+    result = push(api.apply_site, desired_of(), processors=[recorder])
+    assert [(change.name, change.action) for change in result.plan.changes] == [(key, Action.REMOVE)]
+    assert (result.status, result.report["confirmed"]) == (Status.CHANGED, True)
+    assert recorder.calls.count(("step", "edge-a", "connect", 0, 0)) == 1
+    assert push(api.apply_site, desired_of()).status is Status.OK
 
 
 SLOW = """#!/bin/sh

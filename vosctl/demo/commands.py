@@ -13,7 +13,7 @@ from rich.console import Console
 
 from vosctl.demo import hosts, local, story
 from vosctl.demo.screen import Screen
-from vosctl.demo.stage import alone, interruptible, undisturbed
+from vosctl.demo.stage import alone, interruptible, program, undisturbed
 from vosctl.errors import UsageError, VosctlError
 from vosctl.fleet import Fleet, missing
 from vosctl.fleet.fleet import clean
@@ -98,7 +98,8 @@ def execute(directory: Path, name: str, argv: Sequence[str]) -> int:
     fleet = Fleet.attach(directory / "fleet")
     command = argv or ("bash",)
     if name == CONTROLLER:
-        full = fleet.controller_argv(("env", *hosts.settings(fleet), *command))
+        path = f"{Path(program()).parent}:{os.environ.get('PATH', os.defpath)}"
+        full = fleet.controller_argv(("env", f"PATH={path}", *hosts.settings(fleet), *command))
     else:
         full = fleet.host_argv(name, command)
     return subprocess.run(full, check=False).returncode

@@ -133,7 +133,8 @@ def _sysctl(wanted: Sysctl, state: SysctlState, observed: Observed) -> Change:
     last = observed.applied.sysctls.get(wanted.key) if observed.applied else None
     moved = last is not None and _words(last) != old
     lines = (f"-{old}", f"+{new}")
-    return Change(Kind.SYSCTL, wanted.key, Action.CHANGE, f"{old} -> {new}", lines, drift=moved)
+    detail = f"{old or '(empty)'} -> {new or '(empty)'}"
+    return Change(Kind.SYSCTL, wanted.key, Action.CHANGE, detail, lines, drift=moved)
 
 
 def _words(value: str) -> str:

@@ -31,7 +31,8 @@ def sets(desired: Desired, observed: Observed) -> Iterator[Item]:
 def _set(wanted: IpSet, state: SetState | None, observed: Observed) -> Change:
     last = observed.applied.sets.get(wanted.name) if observed.applied else None
     if state is None:
-        detail = f"{wanted.type}, {len(wanted.members)} members"
+        count = len(wanted.members)
+        detail = f"{wanted.type}, {count} member{'' if count == 1 else 's'}"
         moved = last == wanted.digest
         return Change(
             Kind.SET, wanted.name, Action.CREATE, detail, members_diff((), wanted.members), drift=moved

@@ -43,7 +43,8 @@ def main(wanted: list[str]) -> int:
             errors.print(f"{name} failed:\n{traceback.format_exc()}", markup=False, style="red")
             failed = 1
     merge(results)
-    Console(highlight=False, soft_wrap=True).print(table(results))
+    width = None if sys.stdout.isatty() else 160  # a pipe has no width to fit into
+    Console(highlight=False, soft_wrap=True, width=width).print(table(results))
     return failed
 
 

@@ -39,7 +39,7 @@ def _row(report: Mapping[str, Any]) -> tuple[str, ...]:
     lock = report.get("lock") or {}
     return (
         (applied.get("revision") or "-")[:12],
-        _time(applied.get("at")),
+        _time(applied.get("time")),
         relay.get("version", "down") if relay else "-",
         str(relay.get("calls", "-")),
         f"until {_time(pending['deadline'])} by {pending.get('holder', '?')}"
@@ -59,5 +59,7 @@ def _flat(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={_flat(item)}" for key, item in value.items())
     if isinstance(value, (list, tuple)):
-        return " ".join(_flat(item) for item in value)
-    return str(value)
+        return " ".join(filter(None, map(_flat, value)))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else str(value)

@@ -43,6 +43,7 @@ missing_packages() {
     has tcpdump || printf ' tcpdump'
     has ps || printf ' procps'
     has nsenter || printf ' util-linux'
+    has sudo || printf ' sudo'
 }
 
 install_packages() {

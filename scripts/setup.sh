@@ -44,6 +44,9 @@ missing_packages() {
     has ps || printf ' procps'
     has nsenter || printf ' util-linux'
     has sudo || printf ' sudo'
+    has kamailio || printf ' kamailio'
+    has sipp || printf ' sip-tester'
+    has rtpengine || printf ' rtpengine-daemon'
 }
 
 install_packages() {

@@ -61,8 +61,8 @@ def plan(
     checked, desired = load_desired(site)
     if list_hosts:
         return _list(checked, site)
-    results = _run(
-        site, checked, lambda **kw: api.plan_site(checked, desired, options=_options(site, nodes), **kw)
+    results = run_on_nodes(
+        site, checked, lambda **kw: api.plan_site(checked, desired, options=push_options(site, nodes), **kw)
     )
     if markdown:
         click.echo("\n".join(render_markdown(r.plan) for r in results.values() if r.plan is not None))
@@ -101,7 +101,7 @@ def apply(
     checked, desired = load_desired(site)
     if list_hosts:
         return _list(checked, site)
-    options = _options(
+    options = push_options(
         site,
         nodes,
         check=check,
@@ -109,7 +109,9 @@ def apply(
         auto_confirm=not no_confirm,
         allow_lockout=allow_lockout,
     )
-    results = _run(site, checked, lambda **kw: api.apply_site(checked, desired, options=options, **kw))
+    results = run_on_nodes(
+        site, checked, lambda **kw: api.apply_site(checked, desired, options=options, **kw)
+    )
     return _report_plans(site, results, diff=diff, detailed=detailed_exitcode and check)
 
 
@@ -121,8 +123,8 @@ def apply(
 def drift(site: SiteArguments, nodes: NodeArguments, *, diff: bool, detailed_exitcode: bool) -> int:
     """Show what moved on the nodes since the last apply, by hand or by reboot."""
     checked, desired = load_desired(site)
-    results = _run(
-        site, checked, lambda **kw: api.drift_site(checked, desired, options=_options(site, nodes), **kw)
+    results = run_on_nodes(
+        site, checked, lambda **kw: api.drift_site(checked, desired, options=push_options(site, nodes), **kw)
     )
     return _report_plans(site, results, diff=diff, detailed=detailed_exitcode)
 
@@ -167,19 +169,22 @@ def _simple(
     show: Callable[..., None] = print_recap,
 ) -> int:
     checked, _ = load_site(site)
-    results = _run(site, checked, lambda **kw: operation(checked, options=_options(site, nodes), **kw))
+    results = run_on_nodes(
+        site, checked, lambda **kw: operation(checked, options=push_options(site, nodes), **kw)
+    )
     if site.json:
         print_json(as_json(results))
     else:
         show(output(), results)
         if show is print_status:
-            _print_errors(results)
+            print_errors(results)
     return exit_code(results)
 
 
-def _run(
+def run_on_nodes(
     site: SiteArguments, checked: Site, operation: Callable[..., dict[str, HostResult]]
 ) -> dict[str, HostResult]:
+    """Run ``operation`` with a line of progress, which ``--json`` leaves out."""
     if site.json:
         return operation(processors=())
     with ProgressLine(errors_to(), len(checked.selected)) as line:
@@ -205,7 +210,8 @@ def _report_plans(
     return CHANGES_PENDING if detailed and pending and code == 0 else code
 
 
-def _print_errors(results: Mapping[str, HostResult]) -> None:
+def print_errors(results: Mapping[str, HostResult]) -> None:
+    """Write each node's error to standard error."""
     console = errors_to()
     for result in results.values():
         if result.error is not None:
@@ -222,7 +228,8 @@ def _list(checked: Site, site: SiteArguments) -> int:
     return 0
 
 
-def _options(site: SiteArguments, nodes: NodeArguments, **more: Any) -> PushOptions:
+def push_options(site: SiteArguments, nodes: NodeArguments, **more: Any) -> PushOptions:
+    """Return the arguments in the words of vosctl.push."""
     return PushOptions(
         forks=nodes.forks,
         connect_timeout=nodes.connect_timeout,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from vosctl.compile.desired import Desired
 from vosctl.push import operations
@@ -63,6 +63,27 @@ def status_site(site: Site, *, options: PushOptions, processors: Sequence[Proces
 def facts_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
     """Return each selected node's facts in ``report``."""
     return run(_nodes(site), operations.Ask("facts"), options=options, processors=processors)
+
+
+def calls_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
+    """Return under ``calls`` in ``report`` what each selected node's relay carries now."""
+    return run(_nodes(site), operations.Ask("calls"), options=options, processors=processors)
+
+
+def follow_calls(
+    site: Site,
+    *,
+    options: PushOptions,
+    pause: float,
+    heard: Callable[[HostResult], None],
+    processors: Sequence[Processor] = (),
+) -> Results:
+    """Hand each selected node's calls to ``heard``, again every ``pause`` seconds over one connection.
+
+    Returns when every node has failed; KeyboardInterrupt ends it. ``heard`` is called from many threads.
+    """
+    operation = operations.Follow("calls", pause=pause, heard=heard)
+    return run(_nodes(site), operation, options=options, processors=processors)
 
 
 def _nodes(site: Site) -> list[Node]:

@@ -1,8 +1,8 @@
-"""What can be done to one node: inspect, confirm, roll back, ask for drift, status and facts."""
+"""What can be done to one node: inspect, confirm, roll back, ask for drift, status, facts and calls."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,19 +78,40 @@ class Rollback:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Asks for ``status`` or ``facts``."""
+    """Asks for ``status``, ``facts`` or ``calls``."""
 
     what: str
 
     def __call__(self, host: Host) -> HostResult:
         """Return the answer in ``report``."""
-        session = host.connect()
+        return host.result(Status.OK, report=self._report(host, host.connect()))
+
+    def _report(self, host: Host, session: Session) -> dict[str, Any]:
         with host.timed(self.what):
             answer = session.ask(request(host, self.what), expect=self.what)
         if answer["op"] == "failed":
             raise failure(host, answer)
-        report = _facts(host, answer["facts"]) if self.what == "facts" else _masked(without_op(answer))
-        return host.result(Status.OK, report=report)
+        if self.what == "facts":
+            return _facts(host, answer["facts"])
+        return _masked(without_op(answer)) if self.what == "status" else without_op(answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Follow(Ask):
+    """Asks again and again over one connection, ``pause`` seconds apart, until the run is interrupted.
+
+    ``heard`` gets each answer, from the thread of its node.
+    """
+
+    pause: float
+    heard: Callable[[HostResult], None]
+
+    def __call__(self, host: Host) -> HostResult:
+        """Never return by itself; an error of the node ends it."""
+        session = host.connect()
+        while True:
+            self.heard(host.result(Status.OK, report=self._report(host, session)))
+            host.sleep(self.pause)
 
 
 def _masked(report: dict[str, Any]) -> dict[str, Any]:

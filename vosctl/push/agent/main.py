@@ -154,6 +154,13 @@ def _facts(state: State, request: dict[str, Any]) -> dict[str, Any]:
     return {"op": "facts", "facts": facts.gather(state.node, firewall.look(state.node))}
 
 
+def _calls(state: State, request: dict[str, Any]) -> dict[str, Any]:
+    del request
+    from vosctl.push.agent import relay  # noqa: PLC0415
+
+    return {"op": "calls", "calls": relay.calls(state.node)}
+
+
 def _recover(state: State) -> str:
     if state.pending() is None:
         return ""
@@ -180,4 +187,5 @@ _HANDLERS: Mapping[str, Callable[[State, dict[str, Any]], dict[str, Any]]] = {
     "rollback": _rollback,
     "status": _status,
     "facts": _facts,
+    "calls": _calls,
 }

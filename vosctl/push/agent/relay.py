@@ -19,6 +19,8 @@ SERVICE = "vosctl-relay"
 CONFIG = "/etc/vosctl/relay.json"
 RUN = "/run/vosctl-relay"
 SECONDS = 15.0
+# A call is about 2 KB of JSON: this is room for 100,000 of them.
+MOST_ANSWER = 256 << 20
 
 
 def ask(node: Node, request: dict[str, Any], *, seconds: float = 5.0) -> dict[str, Any] | None:
@@ -36,7 +38,7 @@ def ask(node: Node, request: dict[str, Any], *, seconds: float = 5.0) -> dict[st
             connection.connect(f"/proc/self/fd/{folder}/control.sock")
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile("rb") as stream:
-                answer = json.loads(stream.readline(1 << 22))
+                answer = json.loads(stream.readline(MOST_ANSWER))
     except (OSError, ValueError):
         return None
     finally:
@@ -47,6 +49,19 @@ def ask(node: Node, request: dict[str, Any], *, seconds: float = 5.0) -> dict[st
 def status(node: Node) -> dict[str, Any] | None:
     """Return the relay's status, None when none answers."""
     return ask(node, {"cmd": "status"})
+
+
+def calls(node: Node) -> list[Any]:
+    """Return the relay's calls; raises AgentError when none answers, or with the relay's own words."""
+    answer = ask(node, {"cmd": "calls"}, seconds=SECONDS)
+    if answer is None:
+        raise AgentError("io", f"the relay does not answer on {RUN}/control.sock", hint=HINT, item=SERVICE)
+    if not answer.get("ok"):
+        raise AgentError(
+            "io", f"the relay: {answer.get('error', 'no reason given')}", hint=HINT, item=SERVICE
+        )
+    found = answer.get("calls")
+    return found if isinstance(found, list) else []
 
 
 def reload(node: Node) -> bool:

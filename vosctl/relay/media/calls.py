@@ -12,9 +12,11 @@ from vosctl.relay.media.errors import RequestError
 from vosctl.relay.media.keys import Keys
 from vosctl.relay.media.leg import Crypt, Leg, parse_leg
 from vosctl.relay.media.plane import (
+    BLOCK_EVENTS,
     CHANGE_REST,
     CHANGE_RX,
     CHANGE_TX,
+    FILTERS,
     LEARN,
     LONG_COUNTERS,
     Addr,
@@ -226,6 +228,9 @@ class Calls:
             conf.from_ = Addr.of(leg.source)
         conf.learn, conf.mux, conf.dscp, conf.judge = LEARN[leg.learn], leg.mux, leg.dscp, leg.judge
         conf.send, conf.receive = leg.send, leg.receive
+        conf.filter = FILTERS.get(leg.media, 0) | (0 if leg.dtmf else BLOCK_EVENTS)
+        for pt in leg.events:
+            conf.events[pt >> 3] |= 1 << (pt & 7)
         for pt in leg.pts:
             conf.payload_types[pt >> 3] |= 1 << (pt & 7)
         for pt, clock in leg.clock_table().items():

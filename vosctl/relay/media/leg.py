@@ -15,6 +15,7 @@ from vosctl.relay.media.plane import (
     CHANGE_RTCP,
     CHANGE_RX,
     CHANGE_TX,
+    FILTERS,
     LEARN,
     MODES,
     Endpoint,
@@ -37,7 +38,11 @@ class Crypt:
 
 @dataclass(frozen=True)
 class Leg:
-    """One leg of a stream. ``pts`` empty means any payload type; ``clocks`` are in Hz, 8,000 where absent."""
+    """One leg of a stream. ``pts`` empty means any payload type; ``clocks`` are in Hz, 8,000 where absent.
+
+    ``media`` (pass, block or silence) and ``dtmf`` (whether it passes) are about what the leg sends;
+    ``events`` are the payload types that are DTMF.
+    """
 
     address: str
     remote: Optional[Endpoint] = None
@@ -53,6 +58,9 @@ class Leg:
     send: bool = True
     receive: bool = True
     judge: bool = False
+    media: str = "pass"
+    dtmf: bool = True
+    events: Tuple[int, ...] = ()
 
     def differences(self, other: "Leg") -> int:
         """Return which ``CHANGE_…`` lead from ``self`` to ``other``; 0 when they are equal."""
@@ -87,6 +95,9 @@ class Leg:
             "send": self.send,
             "receive": self.receive,
             "judge": self.judge,
+            "media": self.media,
+            "dtmf": self.dtmf,
+            "events": list(self.events),
         }
 
 
@@ -135,6 +146,12 @@ def _bool(value: Any) -> bool:
 def _learn(value: Any) -> str:
     if value not in LEARN:
         raise ValueError(f"must be one of {', '.join(LEARN)}")
+    return str(value)
+
+
+def _media(value: Any) -> str:
+    if value not in {"pass", *FILTERS}:
+        raise ValueError("must be pass, block or silence")
     return str(value)
 
 
@@ -190,6 +207,9 @@ _PARSERS: Dict[str, Tuple[str, Callable[[Any], Any]]] = {
     "send": ("send", _bool),
     "receive": ("receive", _bool),
     "judge": ("judge", _bool),
+    "media": ("media", _media),
+    "dtmf": ("dtmf", _bool),
+    "events": ("events", _pts),
 }
 
 

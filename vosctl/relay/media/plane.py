@@ -16,7 +16,16 @@ from vosctl.errors import RelayError
 ABI = 1
 MODES = {"none": 0, "xor": 1, "rc4": 2, "aes128": 3}
 LEARN = {"sdp": 0, "nat": 1, "any": 2}
-EVENTS = {1: "first-packet", 2: "source-change", 3: "timeout", 4: "key-mismatch"}
+EVENTS = {
+    1: "first-packet",
+    2: "source-change",
+    3: "timeout",
+    4: "key-mismatch",
+    16: "played",
+    17: "digits-sent",
+}
+FILTERS = {"block": 1, "silence": 2}
+BLOCK_EVENTS = 4
 CHANGE_REMOTE, CHANGE_RX, CHANGE_TX, CHANGE_REST, CHANGE_JUDGE, CHANGE_RTCP = 1, 2, 4, 8, 16, 32
 LONG_COUNTERS = (
     *("packets", "bytes", "dropped", "malformed", "held", "overrun", "rtcp_packets", "rtcp_bytes", "sent"),
@@ -133,9 +142,11 @@ class LegConf(c.Structure):
         ("receive", c.c_uint8),
         ("dscp", c.c_uint8),
         ("judge", c.c_uint8),
-        ("spare", c.c_uint8 * 2),
+        ("filter", c.c_uint8),
+        ("spare", c.c_uint8),
         ("timeout_ms", c.c_uint32),
         ("payload_types", c.c_uint8 * 16),
+        ("events", c.c_uint8 * 16),
         ("clocks", c.c_uint32 * 128),
         ("rx", Transform),
         ("tx", Transform),

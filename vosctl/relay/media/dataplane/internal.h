@@ -74,6 +74,10 @@ struct vos_leg {
     struct vos_cipher *rx, *tx;
     struct vos_judge *judge;
     bool mux, send, receive, heard, moved;
+    uint8_t filter, events[16];
+    struct vos_player *player; /* what the relay sends here; `playing` until it is at its end */
+    struct vos_digits *digits; /* what takes the place of sound that comes from here, until `digits_done` */
+    bool playing, digits_done;
     uint8_t dscp;
     uint32_t timeout_ms;
     uint64_t since_ms, told_ms; /* the silence that began at told_ms has been reported */
@@ -85,9 +89,10 @@ struct vos_stream {
     struct vos_worker *worker;
     struct vos_stream *next, *before;
     struct vos_leg leg[2];
+    bool tapped;
 };
 
-enum vos_command_kind { VOS_ADD, VOS_CHANGE, VOS_REMOVE, VOS_REFRESH, VOS_STOP };
+enum vos_command_kind { VOS_ADD, VOS_CHANGE, VOS_REMOVE, VOS_REFRESH, VOS_STOP, VOS_PLAY, VOS_DIAL, VOS_TAP };
 
 /* A command waits on the host's stack until its worker has carried it out. */
 struct vos_command {
@@ -97,6 +102,8 @@ struct vos_command {
     const struct vos_leg_conf *conf;
     struct vos_cipher *rx, *tx; /* new ones in, old ones out */
     struct vos_judge *judge;
+    struct vos_player *player;
+    struct vos_digits *digits;
     int result;
     bool done;
     struct vos_command *next;
@@ -109,6 +116,7 @@ struct vos_worker {
     pthread_cond_t finished;
     struct vos_command *inbox;
     struct vos_stream *streams;
+    struct vos_player *players;
     uint32_t count;
     uint64_t now_us, ticked_ms;
     bool stop;
@@ -175,8 +183,26 @@ void vos_socket_limits(uint32_t receive_buffer, uint32_t files);
 void vos_socket_close(int fd);
 
 /* relay.c */
+void vos_relay_send(struct vos_leg *leg, uint8_t *packet, size_t length, const struct vos_rtp *rtp);
 void vos_relay_receive(struct vos_worker *worker, struct vos_socket *socket);
 void vos_relay_tick(struct vos_worker *worker, struct vos_stream *stream, uint64_t now_ms);
+
+/* alter.c */
+int vos_digits_new(const struct vos_digits_conf *conf, const uint8_t *sound, size_t length, struct vos_digits **out);
+void vos_digits_free(struct vos_digits *digits);
+size_t vos_alter(struct vos_leg *leg, uint8_t *packet, size_t length, struct vos_rtp *rtp);
+
+/* player.c */
+int vos_player_new(const struct vos_play_conf *conf, const uint8_t *sound, size_t length, struct vos_player **out);
+void vos_player_free(struct vos_player *player);
+void vos_player_swap(struct vos_worker *worker, struct vos_stream *stream, uint8_t side, struct vos_player **given);
+void vos_player_leave(struct vos_worker *worker, struct vos_stream *stream);
+int vos_player_run(struct vos_worker *worker, int wait_ms);
+
+/* tap.c */
+void vos_tap_close(void);
+void vos_tap(const struct vos_stream *stream, const struct vos_addr *from, const struct vos_addr *to,
+             const uint8_t *packet, size_t length);
 
 /* worker.c */
 int vos_worker_start(struct vos_worker *worker, int events);

@@ -80,6 +80,7 @@ void vos_stop(void)
 {
     while (plane.workers)
         stop_worker(plane.worker[--plane.workers]);
+    vos_tap_close();
     close(plane.events[0]);
     close(plane.events[1]);
 }
@@ -147,6 +148,36 @@ int vos_remove(struct vos_stream *stream, struct vos_counters last[2])
     stream->worker->count--;
     vos_stream_free(stream);
     return error;
+}
+
+int vos_play(struct vos_stream *stream, uint32_t side, const struct vos_play_conf *conf, const uint8_t *sound,
+             size_t length)
+{
+    struct vos_command command = {.kind = VOS_PLAY, .stream = stream, .side = side};
+    int error = side > 1 ? -EINVAL : vos_player_new(conf, sound, length, &command.player);
+    if (!error)
+        error = vos_worker_do(stream->worker, &command);
+    vos_player_free(command.player);
+    return error;
+}
+
+int vos_dial(struct vos_stream *stream, uint32_t side, const struct vos_digits_conf *conf, const uint8_t *sound,
+             size_t length)
+{
+    struct vos_command command = {.kind = VOS_DIAL, .stream = stream, .side = side};
+    int error = side > 1 ? -EINVAL : vos_digits_new(conf, sound, length, &command.digits);
+    if (!error)
+        error = vos_worker_do(stream->worker, &command);
+    vos_digits_free(command.digits);
+    return error;
+}
+
+int vos_record(struct vos_stream *stream, uint32_t on)
+{
+    struct vos_command command = {.kind = VOS_TAP, .stream = stream, .what = on && vos_tap_open() >= 0};
+    if (on && !command.what)
+        return -EMFILE;
+    return vos_worker_do(stream->worker, &command);
 }
 
 const struct vos_entry *vos_entry(const struct vos_stream *stream, uint32_t side)

@@ -62,6 +62,7 @@ static void relay_rtcp(struct vos_worker *worker, struct vos_socket *in, const s
     counters->rtcp_packets++;
     counters->rtcp_bytes += length;
     leg->view.last_ms = worker->now_us / 1000;
+    vos_tap(in->stream, from, &leg->entry.match.local, worker->packet, length);
     struct vos_socket *out = other->mux ? &other->rtp : &other->rtcp;
     if (!out->to_len)
         counters->held++;
@@ -110,7 +111,31 @@ static void judge(struct vos_worker *worker, struct vos_socket *in, const struct
     leg->view.mismatch = (uint32_t)verdict;
 }
 
-static void forward(struct vos_worker *worker, struct vos_socket *in, const struct vos_rtp *rtp, size_t length)
+/* Encrypts a plain packet for the leg's far end and sends it. */
+void vos_relay_send(struct vos_leg *leg, uint8_t *packet, size_t length, const struct vos_rtp *rtp)
+{
+    if (vos_cipher_apply(leg->tx, packet, length, rtp) == 0 && transmit(&leg->rtp, packet, length)) {
+        leg->entry.counters.sent++;
+        leg->entry.counters.sent_bytes += length;
+    } else {
+        leg->entry.counters.send_errors++;
+    }
+}
+
+/* What is left of the packet after blocks and digits; 0: nothing. */
+static size_t altered(struct vos_worker *worker, struct vos_socket *in, struct vos_rtp *rtp, size_t length)
+{
+    struct vos_leg *leg = &in->stream->leg[in->side];
+    if (!leg->filter && !leg->digits)
+        return length;
+    bool done = leg->digits_done;
+    length = vos_alter(leg, worker->packet, length, rtp);
+    if (leg->digits_done && !done)
+        event(worker, in->stream, in->side, VOS_DIGITS_SENT, rtp->ssrc);
+    return length;
+}
+
+static void forward(struct vos_worker *worker, struct vos_socket *in, struct vos_rtp *rtp, size_t length)
 {
     struct vos_leg *leg = &in->stream->leg[in->side], *other = &in->stream->leg[!in->side];
     uint8_t *packet = worker->packet;
@@ -121,12 +146,16 @@ static void forward(struct vos_worker *worker, struct vos_socket *in, const stru
     bool clear = vos_cipher_apply(leg->rx, packet, length, rtp) == 0;
     if (clear && leg->judge)
         judge(worker, in, rtp, length);
-    if (clear && vos_cipher_apply(other->tx, packet, length, rtp) == 0 && transmit(&other->rtp, packet, length)) {
-        other->entry.counters.sent++;
-        other->entry.counters.sent_bytes += length;
-    } else {
+    if (!clear) {
         other->entry.counters.send_errors++;
+        return;
     }
+    vos_tap(in->stream, &leg->entry.match.remote, &leg->entry.match.local, packet, length);
+    length = other->playing ? 0 : altered(worker, in, rtp, length);
+    if (length)
+        vos_relay_send(other, packet, length, rtp);
+    else
+        leg->entry.counters.held++;
 }
 
 static void relay_rtp(struct vos_worker *worker, struct vos_socket *in, const struct vos_addr *from, size_t length)

@@ -12,6 +12,8 @@ static void rest(struct vos_leg *leg, const struct vos_leg_conf *conf)
     leg->send = conf->send;
     leg->receive = conf->receive;
     leg->timeout_ms = conf->timeout_ms;
+    leg->filter = conf->filter;
+    memcpy(leg->events, conf->events, sizeof leg->events);
     memcpy(leg->clocks, conf->clocks, sizeof leg->clocks);
     memcpy(leg->entry.match.payload_types, conf->payload_types, sizeof conf->payload_types);
     if (leg->dscp != conf->dscp) {
@@ -145,6 +147,8 @@ static void leg_free(struct vos_leg *leg)
     vos_cipher_free(leg->rx);
     vos_cipher_free(leg->tx);
     vos_judge_free(leg->judge);
+    vos_player_free(leg->player);
+    vos_digits_free(leg->digits);
 }
 
 /* The sockets stay the caller's when this fails. */

@@ -11,10 +11,16 @@
 #define VOS_ABI 1
 #define VOS_KEY_MAX 256
 #define VOS_CLOCKS 128
+#define VOS_DIGITS 64
+#define VOS_SOUND_MAX (4 << 20)
 
 enum vos_mode { VOS_NONE, VOS_XOR, VOS_RC4, VOS_AES128 };
 enum vos_learn { VOS_LEARN_SDP, VOS_LEARN_NAT, VOS_LEARN_ANY };
 enum vos_event_kind { VOS_FIRST_PACKET = 1, VOS_SOURCE_CHANGE, VOS_TIMEOUT, VOS_KEY_MISMATCH };
+enum vos_done { VOS_PLAYED = 16, VOS_DIGITS_SENT }; /* events too: what vos_play and vos_dial gave is at its end */
+
+/* What becomes of the packets that arrive on a leg; `events` of the leg says which are DTMF. */
+enum vos_filter { VOS_BLOCK_MEDIA = 1, VOS_SILENCE = 2, VOS_BLOCK_EVENTS = 4 };
 
 /* What a change touches; everything else of the leg goes on undisturbed. */
 enum vos_change {
@@ -81,9 +87,10 @@ struct vos_leg_conf {
     int32_t rtp_fd, rtcp_fd;
     struct vos_addr local, remote, rtcp_remote, from;
     uint8_t learn, mux, send, receive;
-    uint8_t dscp, judge, spare[2];
+    uint8_t dscp, judge, filter, spare;
     uint32_t timeout_ms;
     uint8_t payload_types[16];
+    uint8_t events[16];          /* those of them that are telephone-event (RFC 4733) */
     uint32_t clocks[VOS_CLOCKS]; /* RTP clock of each payload type, Hz */
     struct vos_transform rx, tx;
 };
@@ -111,6 +118,30 @@ struct vos_conf {
     uint32_t spare;
 };
 
+/* One digit; duration and pause in timestamp units of 1/8000 s, volume in -dBm0. */
+struct vos_digit {
+    uint8_t code, volume;
+    uint16_t duration, pause;
+};
+
+struct vos_digits_conf {
+    uint32_t payload_type, count;
+    struct vos_digit digit[VOS_DIGITS];
+};
+
+struct vos_play_conf {
+    uint32_t payload_type;
+    uint32_t frame;  /* bytes, which are samples, a packet */
+    uint32_t repeat; /* how often in all; 0 is once */
+    uint32_t ssrc, sequence, timestamp;
+};
+
+/* What precedes each packet on the descriptor of vos_tap_open, one record and one packet a datagram. */
+struct vos_record {
+    uint64_t stream, time_us; /* time_us: since 1970 */
+    struct vos_addr from, to;
+};
+
 struct vos_stream;
 struct vos_judge;
 
@@ -133,6 +164,15 @@ const struct vos_entry *vos_entry(const struct vos_stream *stream, uint32_t side
 const struct vos_view *vos_view(const struct vos_stream *stream, uint32_t side);
 void vos_refresh(struct vos_stream *stream); /* adds what the kernel dropped to its counters, or to all (NULL) */
 uint64_t vos_events_lost(void);
+
+/* Sound and digits of the relay's own; no sound (length 0) and no digits end what is under way. */
+int vos_play(struct vos_stream *stream, uint32_t side, const struct vos_play_conf *conf, const uint8_t *sound,
+             size_t length); /* to the leg, instead of what the other one sends */
+int vos_dial(struct vos_stream *stream, uint32_t side, const struct vos_digits_conf *conf, const uint8_t *sound,
+             size_t length); /* in what the leg sends: as events, or as tones in G.711 bytes */
+int vos_tap_open(void);      /* the descriptor that copies are read from */
+uint64_t vos_tap_lost(void);
+int vos_record(struct vos_stream *stream, uint32_t on);
 
 /* Single steps, for tests and tools. */
 int vos_rtp_header(const uint8_t *packet, size_t length); /* bytes before the payload, or -EBADMSG */

@@ -57,6 +57,7 @@ static int enter(struct vos_worker *worker, struct vos_stream *stream)
 static void leave(struct vos_worker *worker, struct vos_stream *stream)
 {
     watch(worker, EPOLL_CTL_DEL, stream);
+    vos_player_leave(worker, stream);
     if (stream->before)
         stream->before->next = stream->next;
     else
@@ -74,6 +75,14 @@ static void refresh(struct vos_worker *worker, struct vos_stream *one)
         vos_stream_drops(stream);
 }
 
+static void dial(struct vos_leg *leg, struct vos_digits **given)
+{
+    struct vos_digits *old = leg->digits;
+    leg->digits = *given;
+    leg->digits_done = false;
+    *given = old;
+}
+
 static void carry_out(struct vos_worker *worker, struct vos_command *command)
 {
     switch (command->kind) {
@@ -88,6 +97,15 @@ static void carry_out(struct vos_worker *worker, struct vos_command *command)
         break;
     case VOS_REFRESH:
         refresh(worker, command->stream);
+        break;
+    case VOS_PLAY:
+        vos_player_swap(worker, command->stream, (uint8_t)command->side, &command->player);
+        break;
+    case VOS_DIAL:
+        dial(&command->stream->leg[command->side], &command->digits);
+        break;
+    case VOS_TAP:
+        command->stream->tapped = command->what;
         break;
     case VOS_STOP:
         worker->stop = true;
@@ -126,7 +144,7 @@ static void *run(void *argument)
     struct vos_worker *worker = argument;
     struct epoll_event ready[BATCH];
     while (!worker->stop) {
-        int count = epoll_wait(worker->epoll, ready, BATCH, tick(worker));
+        int count = epoll_wait(worker->epoll, ready, BATCH, vos_player_run(worker, tick(worker)));
         bool commands = false;
         for (int i = 0; i < count; i++) {
             if (ready[i].data.ptr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from vosctl.relay.control.crypto_attr import PLAIN, Transform
 from vosctl.relay.control.request import RefusalError, Request
@@ -65,13 +65,18 @@ class Stream:
 
 @dataclass(frozen=True)
 class Party:
-    """One side of a branch: its SIP tag, the gateway or trunk behind it, and the relay's address towards it."""
+    """One side of a branch: its SIP tag, the gateway or trunk behind it, and the relay's address towards it.
+
+    ``advertised`` is what its SDP shows where that is not ``address`` itself.
+    """
 
     tag: str = ""
     name: str = ""
     address: str = ""
     source: str = ""
     aliases: Tuple[str, ...] = ()
+    advertised: str = ""
+    interface: str = ""
 
     def has(self, tag: str) -> bool:
         """Tell whether ``tag`` is, or was before a fork took over, this party's."""
@@ -87,7 +92,11 @@ class Party:
 
 @dataclass(frozen=True)
 class Branch:
-    """An offer and its answers; a forked INVITE makes several of one call-id. Party 0 is the offerer."""
+    """An offer and its answers; a forked INVITE makes several of one call-id. Party 0 is the offerer.
+
+    ``created`` and ``since``, the first answer, are seconds since the epoch. Of a call in ``bypass`` the
+    relay carries no media and changes no description.
+    """
 
     call_id: str
     number: int
@@ -97,6 +106,13 @@ class Branch:
     dscp: int
     streams: Tuple[Stream, ...] = ()
     answered: bool = False
+    since: float = 0.0
+    bypass: bool = False
+
+    @property
+    def names(self) -> Set[str]:
+        """The gateways and trunks that take part."""
+        return {party.name for party in self.parties if party.name}
 
     @property
     def media_id(self) -> str:
@@ -161,6 +177,8 @@ class Calls:
 
     def __init__(self) -> None:
         self._calls: Dict[str, List[Branch]] = {}
+        # Names of gateways and trunks, and under each the calls that it takes part in.
+        self._named: Dict[str, Set[str]] = {}
 
     def __iter__(self) -> Iterator[Branch]:
         return (branch for branches in self._calls.values() for branch in branches)
@@ -179,20 +197,39 @@ class Calls:
 
     def put(self, branch: Branch) -> None:
         """Add ``branch`` or let it take the place of the one with its number."""
-        branches = [other for other in self.of(branch.call_id) if other.number != branch.number]
+        before = self.of(branch.call_id)
+        branches = [other for other in before if other.number != branch.number]
         self._calls[branch.call_id] = [*branches, branch]
+        self._index(branch.call_id, before)
 
     def drop(self, branch: Branch) -> None:
         """Forget the branch."""
-        left = [other for other in self.of(branch.call_id) if other.number != branch.number]
+        before = self.of(branch.call_id)
+        left = [other for other in before if other.number != branch.number]
         if left:
             self._calls[branch.call_id] = left
         else:
             self._calls.pop(branch.call_id, None)
+        self._index(branch.call_id, before)
+
+    def count(self, name: str) -> int:
+        """Return in how many calls the gateway or trunk takes part."""
+        return len(self._named.get(name, ()))
+
+    def _index(self, call_id: str, before: Tuple[Branch, ...]) -> None:
+        old = {name for branch in before for name in branch.names}
+        new = {name for branch in self.of(call_id) for name in branch.names}
+        for name in new - old:
+            self._named.setdefault(name, set()).add(call_id)
+        for name in old - new:
+            self._named[name].discard(call_id)
+            if not self._named[name]:
+                del self._named[name]
 
     def clear(self) -> None:
         """Forget everything."""
         self._calls.clear()
+        self._named.clear()
 
     def free_number(self, call_id: str) -> int:
         """Return a number for a new branch. Raises ``RefusalError`` beyond ``MAX_BRANCHES``."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, AsyncIterator, Awaitable, Callable, Dict, List, Optional
+from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple
 
-from vosctl.relay.control import legs, negotiate, report, sdp
+from vosctl.relay.control import admission, interfaces, legs, negotiate, proxying, report, sdp
+from vosctl.relay.control.admission import Admission, Deadlines, LimitReachedError
 from vosctl.relay.control.calls import Branch, Calls, Party, branch_from_json
-from vosctl.relay.control.config import Config
+from vosctl.relay.control.config import Config, Peer
+from vosctl.relay.control.locks import Locks
 from vosctl.relay.control.media import MediaClient, MediaDownError, MediaError
 from vosctl.relay.control.negotiate import Step
 from vosctl.relay.control.request import LoadLimitError, RefusalError, Request, normal, read
+from vosctl.relay.control.tally import Tally
 
 LOG = logging.getLogger(__name__)
 
@@ -23,14 +24,9 @@ UNKNOWN_CALL = "Unknown call-id"
 NOT_FOUND = "Call-ID not found or tags didn't match"
 RING_SECONDS = 300
 HOLD_SECONDS = 3600
-
-
-class _Lock:
-    """A lock that knows how many want it, so that the table of locks does not grow."""
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.users = 0
+BYPASS_SECONDS = 86400
+# On these words, and on no others, a proxy that knows no load limit tries its next relay.
+PARALLEL_LIMIT = "Parallel session limit reached"
 
 
 class Commands:
@@ -39,8 +35,11 @@ class Commands:
     def __init__(self, config: Config, media: MediaClient) -> None:
         self.config = config
         self.calls = Calls()
+        self.tally = Tally()
+        self.deadlines = Deadlines()
+        self._admission = Admission(self.calls)
         self._media = media
-        self._locks: Dict[str, _Lock] = {}
+        self._alone = Locks()
         self._table: Dict[str, Callable[[Request], Awaitable[Reply]]] = {
             "offer": self._offer,
             "answer": self._answer,
@@ -74,33 +73,55 @@ class Commands:
         async with self._alone(request.call_id):
             return await self._table[command](request)
 
-    @asynccontextmanager
-    async def _alone(self, call_id: str) -> AsyncIterator[None]:
-        entry = self._locks.setdefault(call_id, _Lock())
-        entry.users += 1
-        try:
-            async with entry.lock:
-                yield
-        finally:
-            entry.users -= 1
-            if not entry.users:
-                del self._locks[call_id]
-
     async def _offer(self, request: Request) -> Reply:
         if not request.from_tag:
             raise RefusalError("No from-tag in message")
         description = _description(request)
         found = self.calls.offered(request)
-        if found is None and not self._media.ready.is_set() and "load-limit" in request.words("supports"):
+        if found is not None:
+            old, side = found
+            return await self._place(old, _bound(old, request, side), side, request, description)
+        branch = self._begin(request)
+        try:
+            with self._admission.entering(self.config, branch):
+                reply = await self._place(None, branch, 0, request, description)
+        except LimitReachedError as error:
+            for name in branch.names or {""}:
+                self.tally.refused[name, error.which] += 1
+            if "load-limit" in request.words("supports"):
+                raise
+            LOG.warning("call %s: %s", _short(request.call_id), error)
+            raise RefusalError(PARALLEL_LIMIT) from None
+        for name in branch.names or {""}:
+            self.tally.begun[name] += 1
+        LOG.info("call %s: began, %s", _short(request.call_id), _parties(branch))
+        return reply
+
+    async def _place(
+        self,
+        old: Optional[Branch],
+        branch: Branch,
+        side: int,
+        request: Request,
+        description: sdp.Description,
+    ) -> Reply:
+        """Bring the branch to what its offer asks for: media relayed, or the description left as it is."""
+        if old is None or old.bypass:
+            peers = self._peers(branch, side)
+            if not proxying.carries(self.config, request, description, peers):
+                self.calls.put(replace(branch, bypass=True))
+                return {"result": "ok", "sdp": request.sdp}
+            branch = replace(branch, bypass=False)
+            near, far = interfaces.places(self.config, request, description, peers)
+            branch = _at(_at(branch, side, near), 1 - side, far)
+        if not self._media.ready.is_set() and old is None and "load-limit" in request.words("supports"):
             raise LoadLimitError("the media process is not running")
-        old, side = found if found is not None else (None, 0)
-        branch = self._begin(request, description) if old is None else _bound(old, request, side)
         after = negotiate.offer(Step(self.config, request, branch, side), description)
         after = await self._settle(old, after)
-        if old is None:
-            LOG.info("call %s: began, %s", _short(request.call_id), _parties(after))
-        text = negotiate.describe(request, description, after, 1 - side, answering=False)
-        return {"result": "ok", "sdp": text}
+        return {
+            "result": "ok",
+            "sdp": negotiate.describe(request, description, after, 1 - side, answering=False),
+        }
 
     async def _answer(self, request: Request) -> Reply:
         for tag, name in ((request.from_tag, "from-tag"), (request.to_tag, "to-tag")):
@@ -116,7 +137,10 @@ class Commands:
         party = old.parties[side].tagged(request.to_tag)
         name = party.name or self._name(request, "vos-to", request.source)
         party = replace(party, name=name, source=request.source or party.source)
-        branch = old.with_party(side, party)
+        branch = replace(old.with_party(side, party), since=old.since or time.time())
+        if old.bypass:
+            self._put(replace(branch, answered=True))
+            return {"result": "ok", "sdp": request.sdp}
         after = negotiate.answer(Step(self.config, request, branch, side), description)
         after = await self._settle(old, after)
         text = negotiate.describe(request, description, after, 1 - side, answering=True)
@@ -128,7 +152,7 @@ class Commands:
             if "fatal" in request.flags:
                 raise RefusalError(NOT_FOUND)
             return {"result": "ok", "warning": NOT_FOUND}
-        counted = [await self._remove(branch) for branch in branches]
+        counted = [await self._remove(branch, "deleted") for branch in branches]
         return {"result": "ok", **report.totals(branches, counted)}
 
     async def _query(self, request: Request) -> Reply:
@@ -138,8 +162,18 @@ class Commands:
         counted = [await self.counted(branch) for branch in branches]
         return {"result": "ok", **report.totals(branches, counted)}
 
-    def _begin(self, request: Request, description: sdp.Description) -> Branch:
-        near, far = negotiate.local_addresses(self.config, request, description)
+    def _peers(self, branch: Branch, side: int) -> Tuple[Optional[Peer], Optional[Peer]]:
+        """Return the gateways or trunks of the offerer, who is at ``side``, and of the answerer."""
+        found = [self.config.peers.get(branch.parties[at].name) for at in (side, 1 - side)]
+        return found[0], found[1]
+
+    def _put(self, branch: Branch) -> None:
+        known = self.calls.by_media_id(branch.media_id)
+        self.calls.put(branch)
+        if known is None or known.since != branch.since:
+            self.deadlines.add(self.config, branch)
+
+    def _begin(self, request: Request) -> Branch:
         names = self._name(request, "vos-from", request.source), self._name(request, "vos-to", None)
         peer = self.config.find(request.source) if request.source else None
         if peer is not None and peer.name == names[1] != names[0]:
@@ -151,8 +185,8 @@ class Commands:
             number=self.calls.free_number(request.call_id),
             via=request.via_branch,
             parties=(
-                Party(request.from_tag, names[0], near, request.source or ""),
-                Party(request.to_tag, names[1], far),
+                Party(request.from_tag, names[0], source=request.source or ""),
+                Party(request.to_tag, names[1]),
             ),
             created=now,
             dscp=_dscp(request, self.config.dscp),
@@ -183,7 +217,7 @@ class Commands:
         except MediaError:
             await self._undo(old, new, done)
             raise
-        self.calls.put(branch)
+        self._put(branch)
         return branch
 
     async def _undo(self, old: Optional[Branch], new: Branch, done: List[legs.Command]) -> None:
@@ -207,8 +241,10 @@ class Commands:
         reply = await self._media.request("stats", call=branch.media_id)
         return list(reply["calls"][0]["streams"])
 
-    async def _remove(self, branch: Branch) -> report.Streams:
+    async def _remove(self, branch: Branch, why: str) -> report.Streams:
+        """End the branch; ``why`` is ``deleted``, ``silent`` or ``duration``."""
         self.calls.drop(branch)
+        self.tally.ended[why] += 1
         if not any(stream.open for stream in branch.streams):
             return []
         try:
@@ -218,7 +254,9 @@ class Commands:
             LOG.warning("call %s: ended without its counters: %s", _short(branch.call_id), error)
             return []
         LOG.info("call %s: ended after %d s", _short(branch.call_id), time.time() - branch.created)
-        return list((reply["counters"] or {}).get("streams", []))
+        counted = list((reply["counters"] or {}).get("streams", []))
+        self.tally.add(branch, counted)
+        return counted
 
     async def restore(self, held: List[Dict[str, Any]]) -> None:
         """Take over the calls that media holds; what carries no readable record of ours is removed."""
@@ -232,6 +270,7 @@ class Commands:
             await self._media.request("remove", call=media_id)
         if held:
             LOG.info("took back %d calls from the media process", len(self.calls))
+        self.deadlines.rebuild(self.config, self.calls)
 
     async def close_if_silent(self, media_id: str) -> None:
         """End the branch when nothing has come on any of its legs for as long as its state allows."""
@@ -245,7 +284,29 @@ class Commands:
             idle = report.idle_seconds(branch, await self.counted(branch))
             if idle >= self.patience(branch):
                 LOG.warning("call %s: no media for %d s, closed", _short(branch.call_id), idle)
-                await self._remove(branch)
+                await self._remove(branch, "silent")
+
+    async def close_overdue(self) -> None:
+        """End the calls that have lasted as long as their gateways, or the relay, let them."""
+        while True:
+            media_id = self.deadlines.due(time.time())
+            if media_id is None:
+                return
+            branch = self.calls.by_media_id(media_id)
+            if branch is None:
+                continue
+            async with self._alone(branch.call_id):
+                branch = self.calls.by_media_id(media_id)
+                if branch is None:
+                    continue
+                seconds, name = admission.longest(self.config, branch)
+                if seconds and time.time() >= branch.since + seconds:
+                    who = f"`{name}`" if name else "this relay"
+                    call = _short(branch.call_id)
+                    LOG.warning(
+                        "call %s: the longest duration of %s, %d s, is over, closed", call, who, seconds
+                    )
+                    await self._remove(branch, "duration")
 
     def note(self, event: Dict[str, Any]) -> None:
         """Write to the log what an event means in the names of the site."""
@@ -261,6 +322,7 @@ class Commands:
         at = legs.SIDES.index(side)
         name, call = branch.parties[at].name or "unnamed", _short(branch.call_id)
         if kind == "key-mismatch":
+            self.tally.mismatches[branch.parties[at].name] += 1
             rx = branch.streams[index].ends[at].rx
             LOG.warning(
                 "call %s: suspected key mismatch from `%s`, %s with key `%s`", call, name, rx.mode, rx.kid
@@ -269,10 +331,16 @@ class Commands:
             LOG.info("call %s: media of `%s` comes from %s now", call, name, event.get("remote"))
 
     def patience(self, branch: Branch) -> float:
-        """Return for how many seconds a branch may be silent: long while it rings or is on hold."""
+        """Return for how many seconds a branch may be silent: long while it rings, is on hold or bypasses the relay."""
+        if branch.bypass:
+            return BYPASS_SECONDS
         if branch.held:
             return max(HOLD_SECONDS, self.config.rtp_timeout)
         return self.config.rtp_timeout if branch.answered else max(RING_SECONDS, self.config.rtp_timeout)
+
+
+def _at(branch: Branch, side: int, place: interfaces.Place) -> Branch:
+    return branch.with_party(side, replace(branch.parties[side], **place._asdict()))
 
 
 def _error(reason: str) -> Reply:

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import ipaddress
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, TypeVar, Union
 
 from vosctl.errors import RelayError
-from vosctl.relay.control import crypto_attr
+from vosctl.relay.control import crypto_attr, settings
+from vosctl.relay.control.settings import (
+    DEFAULT_ALERTS,
+    NO_LIMITS,
+    NO_METRICS,
+    Alerts,
+    Interface,
+    Limits,
+    Metrics,
+)
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+
+_T = TypeVar("_T")
 
 MAX_BYTES = 64 << 20
 LEARN = ("sdp", "nat", "any")
@@ -32,6 +44,9 @@ class Peer:
     mode: str = crypto_attr.NONE
     key: str = ""
     accept: Tuple[str, ...] = ()
+    limits: Limits = NO_LIMITS
+    proxy: str = "must_on"
+    interface: str = ""
 
     @property
     def is_trunk(self) -> bool:
@@ -83,10 +98,21 @@ class Config:
     digest: str
     keys: Dict[str, str] = field(repr=False)
     directory: Directory = field(repr=False)
+    interfaces: Tuple[Interface, ...]
+    proxy: str = "must_on"
+    limits: Limits = NO_LIMITS
+    metrics: Metrics = NO_METRICS
+    alerts: Alerts = DEFAULT_ALERTS
+    webhook: str = field(default="", repr=False)
 
     def find(self, address: str) -> Optional[Peer]:
         """Return the trunk, else the gateway with the longest prefix, that ``address`` belongs to."""
         return self.directory.find(address)
+
+    @property
+    def bound(self) -> Tuple[str, ...]:
+        """The addresses of all interfaces."""
+        return tuple(dict.fromkeys(a for interface in self.interfaces for a in interface.addresses))
 
     def local(self, family: int) -> Optional[str]:
         """Return the first own address of IP version ``family``."""
@@ -98,8 +124,11 @@ def load(config: Path, keys: Path) -> Config:
     raw = _read(config)
     reader = _Reader()
     tree = _parse(config, raw)
-    table = _keys(_parse(keys, _read(keys)), keys, reader)
+    secrets = _parse(keys, _read(keys))
+    table = _keys(secrets, keys, reader)
+    webhook = reader.webhook(secrets, f"{keys}: webhook")
     result = _config(tree, table, hashlib.sha256(raw).hexdigest(), reader)
+    result = replace(result, webhook=webhook)
     if reader.mistakes:
         shown = "; ".join(reader.mistakes[:20])
         raise RelayError(f"{config}: {shown}", hint="correct the site and apply it again")
@@ -181,6 +210,24 @@ class _Reader:
             self.wrong(path, str(error))
             return ()
 
+    def part(self, tree: Dict[str, Any], path: str, name: str, parse: Callable[[Any], _T], default: _T) -> _T:
+        """Return what ``parse`` makes of the setting, ``default`` where it is absent or wrong."""
+        if name not in tree:
+            return default
+        try:
+            return parse(tree[name])
+        except settings.SettingError as error:
+            self.wrong(f"{path}{name}", str(error))
+            return default
+
+    def webhook(self, tree: Dict[str, Any], path: str) -> str:
+        value = tree.get("webhook", "")
+        if not isinstance(value, str) or (value and not value.startswith(("http://", "https://"))):
+            # Its path may be what proves us to the other end: it is not shown.
+            self.wrong(path, "must be a URL that begins with http:// or https://")
+            return ""
+        return value
+
 
 def _keys(tree: Dict[str, Any], path: Path, reader: _Reader) -> Dict[str, str]:
     table = tree.get("keys")
@@ -211,9 +258,19 @@ def _config(tree: Dict[str, Any], keys: Dict[str, str], digest: str, reader: _Re
         if name in peers:
             reader.wrong(f"trunks.{name}", "is the name of a gateway too")
         peers[name] = _trunk(name, item, keys, reader)
+    bound = tuple(str(address) for address in addresses)
+    alone: Tuple[Interface, ...] = (Interface(settings.DEFAULT, bound),)
+    read = functools.partial(settings.read_interfaces, addresses=bound)
+    interfaces = reader.part(tree, "", "interfaces", read, alone)
+    _check_interfaces(peers, interfaces, reader)
     return Config(
         node=reader.text(tree, "", "node"),
-        addresses=tuple(str(address) for address in addresses),
+        addresses=bound,
+        interfaces=interfaces,
+        proxy=reader.part(tree, "", "proxy", settings.read_proxy, "must_on"),
+        limits=reader.part(tree, "", "limits", settings.read_limits, NO_LIMITS),
+        metrics=reader.part(tree, "", "metrics", settings.read_metrics, NO_METRICS),
+        alerts=reader.part(tree, "", "alerts", settings.read_alerts, DEFAULT_ALERTS),
         ng=_ng(tree.get("ng"), reader),
         ports=_ports(tree.get("ports"), reader),
         dscp=reader.number(tree, "dscp", 0, 63, 46),
@@ -223,6 +280,23 @@ def _config(tree: Dict[str, Any], keys: Dict[str, str], digest: str, reader: _Re
         keys=keys,
         directory=Directory(peers.values()),
     )
+
+
+def _check_interfaces(peers: Dict[str, Peer], interfaces: Iterable[Interface], reader: _Reader) -> None:
+    known = [interface.name for interface in interfaces]
+    for peer in peers.values():
+        if peer.interface and peer.interface not in known:
+            where = f"{'trunks' if peer.is_trunk else 'gateways'}.{peer.name}.interface"
+            reader.wrong(where, f"no interface `{peer.interface}` ({', '.join(known)})")
+
+
+def _operation(tree: Dict[str, Any], path: str, reader: _Reader) -> Dict[str, Any]:
+    """Return what gateways and trunks say alike: limits, proxy mode, interface."""
+    return {
+        "limits": reader.part(tree, path, "limits", settings.read_limits, NO_LIMITS),
+        "proxy": reader.part(tree, path, "proxy", settings.read_proxy, "must_on"),
+        "interface": reader.text(tree, path, "interface", ""),
+    }
 
 
 def _ng(value: object, reader: _Reader) -> Tuple[str, int]:
@@ -250,15 +324,17 @@ def _network(text: str) -> Network:
 def _gateway(name: str, tree: Dict[str, Any], reader: _Reader) -> Peer:
     path = f"gateways.{name}."
     networks = reader.parsed(_network, reader.texts(tree, path, "networks"), f"{path}networks")
-    return Peer(name, "gateway", networks, learn=reader.choice(tree, path, "learn", LEARN))
+    learn = reader.choice(tree, path, "learn", LEARN)
+    return Peer(name, "gateway", networks, learn=learn, **_operation(tree, path, reader))
 
 
 def _trunk(name: str, tree: Dict[str, Any], keys: Dict[str, str], reader: _Reader) -> Peer:
     path = f"trunks.{name}."
     networks = reader.parsed(_network, reader.texts(tree, path, "addresses"), f"{path}addresses")
     mode = reader.choice(tree, path, "mode", crypto_attr.MODES)
+    shared = _operation(tree, path, reader)
     if mode == crypto_attr.NONE:
-        return Peer(name, "trunk", networks)
+        return Peer(name, "trunk", networks, **shared)
     key = reader.text(tree, path, "key")
     accept = tuple(dict.fromkeys((key, *reader.texts(tree, path, "accept"))))
     low, high = _KEY_LENGTHS[mode]
@@ -268,4 +344,4 @@ def _trunk(name: str, tree: Dict[str, Any], keys: Dict[str, str], reader: _Reade
         elif not low <= len(keys[kid]) <= high:
             length = str(low) if low == high else f"{low} to {high}"
             reader.wrong(f"{path}key", f"key `{kid}` has {len(keys[kid])} characters, {mode} takes {length}")
-    return Peer(name, "trunk", networks, mode=mode, key=key, accept=accept)
+    return Peer(name, "trunk", networks, mode=mode, key=key, accept=accept, **shared)

@@ -24,6 +24,7 @@ from vosctl.relay.paths import RelayPaths
 LOG = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 20.0
+OVERDUE_SECONDS = 0.5
 
 Json = Dict[str, Any]
 
@@ -64,6 +65,7 @@ class Daemon:
                 await console.open()
                 LOG.info("ready: node %s, NG on %s:%d", self._commands.config.node, *self._commands.config.ng)
                 self._spawn(self._sweep())
+                self._spawn(self._close_overdue())
                 await self._stop.wait()
         finally:
             if self._server is not None:
@@ -113,7 +115,7 @@ class Daemon:
         await self._media.request(
             "configure",
             ports=list(config.ports),
-            addresses=list(config.addresses),
+            addresses=list(config.bound),
             dscp=config.dscp,
             timeout=config.rtp_timeout,
         )
@@ -145,6 +147,14 @@ class Daemon:
                 if branch.media_id in self._quiet or not branch.answered or not streams:
                     await self._check(branch.media_id)
 
+    async def _close_overdue(self) -> None:
+        while True:
+            await asyncio.sleep(OVERDUE_SECONDS)
+            try:
+                await self._commands.close_overdue()
+            except MediaError as error:
+                LOG.warning("a call that lasts too long cannot be ended: %s", error)
+
     async def _reload_by_signal(self) -> None:
         await self._reload({})
 
@@ -173,6 +183,7 @@ class Daemon:
             await self._push(old)
             raise
         self._commands.config = config
+        self._commands.deadlines.rebuild(config, self._commands.calls)
         if fresh is not None:
             before, self._server = self._server, fresh
             if before is not None:

@@ -11,7 +11,7 @@ from vosctl.relay.control.request import Request
 from vosctl.relay.control.sdp import Media
 
 # Addresses that mean something only to the network they stand in (RFC 1918, 6598, 3927, 4193, 4291).
-_LOCAL_NETWORKS = tuple(
+LOCAL_NETWORKS = tuple(
     ipaddress.ip_network(text)
     for text in (
         "10.0.0.0/8",
@@ -76,4 +76,4 @@ def _behind_nat(address: str, source: str, request: Request, peer: Optional[Peer
 def is_local(address: str) -> bool:
     """Tell whether ``address`` cannot be reached from another network."""
     found = ipaddress.ip_address(address)
-    return any(found.version == network.version and found in network for network in _LOCAL_NETWORKS)
+    return any(found.version == network.version and found in network for network in LOCAL_NETWORKS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional
 
 from vosctl.relay.control import crypto_attr, sdp
 from vosctl.relay.control.calls import Branch, End, Party, Stream
@@ -64,7 +64,7 @@ def describe(
     party = branch.parties[to_side]
     return write(
         description,
-        request.advertised or party.address,
+        request.advertised or party.advertised or party.address,
         [_outgoing(branch, index, to_side, answering=answering) for index in range(len(description.media))],
         replace_origin="origin" in request.replace,
         rtcp_attribute="no-rtcp-attribute" not in request.flags,
@@ -216,15 +216,3 @@ def _sealed(end: End, peer: Optional[Peer]) -> End:
         return end
     tx = crypto_attr.fresh(peer.mode, peer.key)
     return replace(end, tx=tx, said=tx)
-
-
-def local_addresses(config: Config, request: Request, description: sdp.Description) -> Tuple[str, str]:
-    """Return the relay's addresses towards the offerer and towards the answerer. Raises ``RefusalError``."""
-    first = next((media for media in description.media if not media.rejected), None)
-    family = 6 if first is not None and ":" in first.address else 4
-    wanted = {"ip4": 4, "inet": 4, "ip6": 6, "inet6": 6}.get(request.text("address-family").lower(), family)
-    found = config.local(family), config.local(wanted)
-    for version, address in ((family, found[0]), (wanted, found[1])):
-        if address is None:
-            raise RefusalError(f"No IPv{version} address on this relay")
-    return found[0] or "", found[1] or ""

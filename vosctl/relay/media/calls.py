@@ -165,6 +165,16 @@ class Calls:
         for name in list(self._calls):
             self.remove(name)
 
+    def running(self, name: str) -> List[Running]:
+        """Return the call's streams; raise RequestError for an unknown call."""
+        if name not in self._calls:
+            raise RequestError(f"no call {name!r}")
+        return list(self._calls[name].streams.values())
+
+    def by_id(self, number: int) -> Optional[Running]:
+        """Return the stream that the data plane knows by this number."""
+        return self._by_id.get(number)
+
     def _find(self, name: str, number: int) -> Optional[Running]:
         call = self._calls.get(name)
         return call.streams.get(number) if call else None

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Mapping, Tuple
 from vosctl import __version__
 from vosctl.relay.media.calls import Calls, Json
 from vosctl.relay.media.errors import RequestError
+from vosctl.relay.media.insertion import Insertions
 from vosctl.relay.media.keys import Keys
 from vosctl.relay.media.plane import Plane
 from vosctl.relay.media.ports import Ports
@@ -27,6 +28,7 @@ class Commands:
         self._ports = Ports()
         self._started = time.monotonic()
         self.calls = Calls(plane, self._keys, self._ports, file_limit=file_limit)
+        self.insertions = Insertions(plane, self.calls)
         self._commands: Dict[str, Callable[[Mapping[str, Any]], Json]] = {
             "keys": self._set_keys,
             "configure": self._configure,
@@ -37,6 +39,9 @@ class Commands:
             "stats": self._stats,
             "drain": self._drain,
             "status": self._status,
+            "play": self.insertions.play,
+            "dial": self.insertions.dial,
+            "record": self.insertions.record,
         }
 
     def run(self, request: Any) -> Json:
@@ -73,7 +78,9 @@ class Commands:
 
     def _add(self, request: Mapping[str, Any]) -> Json:
         name, number = _names(request)
-        return self.calls.add(name, number, (request.get("a"), request.get("b")), request.get("blob"))
+        ports = self.calls.add(name, number, (request.get("a"), request.get("b")), request.get("blob"))
+        self.insertions.follow(name)
+        return ports
 
     def _change(self, request: Mapping[str, Any]) -> Json:
         name, number = _names(request)
@@ -82,7 +89,9 @@ class Commands:
 
     def _remove(self, request: Mapping[str, Any]) -> Json:
         name, _ = _names(request)
-        return {"counters": self.calls.remove(name)}
+        counters = self.calls.remove(name)
+        self.insertions.forget(name)
+        return {"counters": counters}
 
     def _dump(self, _request: Mapping[str, Any]) -> Json:
         return {"calls": self.calls.dump()}

@@ -108,6 +108,7 @@ class Host:
                 key.data(ready)
         self._disconnect()
         self._commands.calls.close()
+        self._commands.insertions.close()
         self._listener.close()
         self._path.unlink(missing_ok=True)
 
@@ -155,6 +156,8 @@ class Host:
 
     def _events(self, _ready: int) -> None:
         for event in self._plane.read_events():
+            if event.kind == "played":
+                self._commands.insertions.played(event.stream, event.side, event.value)
             told = self._commands.calls.event(event)
             if told is None:
                 continue

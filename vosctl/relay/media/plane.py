@@ -242,6 +242,11 @@ class Plane:
         self.events_fd = -1
 
     @property
+    def library(self) -> Any:
+        """The loaded library, for what declares functions of its own."""
+        return self._c
+
+    @property
     def crypto(self) -> str:
         """The version of libcrypto in use, or "" where there is none."""
         return str(self._c.vos_crypto().decode())

@@ -152,7 +152,8 @@ int vos_player_run(struct vos_worker *worker, int wait_ms)
             int left_ms = (int)((player->due_us - now_us + 999) / 1000);
             wait_ms = left_ms < wait_ms ? left_ms : wait_ms;
         } else {
-            struct vos_event event = {.kind = VOS_PLAYED, .side = player->side, .stream = player->stream->id};
+            struct vos_event event = {
+                .kind = VOS_PLAYED, .side = player->side, .stream = player->stream->id, .value = player->ssrc};
             player->stream->leg[player->side].playing = false;
             unlink_player(worker, player);
             vos_worker_event(worker, &event);

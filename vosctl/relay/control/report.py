@@ -98,6 +98,7 @@ def listed(branch: Branch, counted: Streams) -> Json:
         "to-tag": second.tag,
         "started": round(branch.created, 3),
         "answered": branch.answered,
+        "bypass": branch.bypass,
         "legs": [
             _leg(branch, stream, side)
             for stream in counted

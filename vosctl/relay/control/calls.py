@@ -67,7 +67,8 @@ class Stream:
 class Party:
     """One side of a branch: its SIP tag, the gateway or trunk behind it, and the relay's address towards it.
 
-    ``advertised`` is what its SDP shows where that is not ``address`` itself.
+    ``advertised`` is what its SDP shows where that is not ``address`` itself; ``bars`` (media, silence,
+    dtmf) say what of its media does not pass.
     """
 
     tag: str = ""
@@ -77,6 +78,7 @@ class Party:
     aliases: Tuple[str, ...] = ()
     advertised: str = ""
     interface: str = ""
+    bars: Tuple[str, ...] = ()
 
     def has(self, tag: str) -> bool:
         """Tell whether ``tag`` is, or was before a fork took over, this party's."""
@@ -108,6 +110,7 @@ class Branch:
     answered: bool = False
     since: float = 0.0
     bypass: bool = False
+    recording: str = ""
 
     @property
     def names(self) -> Set[str]:
@@ -153,7 +156,7 @@ def branch_from_json(tree: Dict[str, Any]) -> Branch:
 
 
 def _party(tree: Dict[str, Any]) -> Party:
-    return Party(**{**tree, "aliases": tuple(tree["aliases"])})
+    return Party(**{**tree, "aliases": tuple(tree["aliases"]), "bars": tuple(tree.get("bars", ()))})
 
 
 def _stream(tree: Dict[str, Any]) -> Stream:

@@ -11,6 +11,7 @@ from vosctl.relay.control import admission, interfaces, legs, negotiate, proxyin
 from vosctl.relay.control.admission import Admission, Deadlines, LimitReachedError
 from vosctl.relay.control.calls import Branch, Calls, Party, branch_from_json
 from vosctl.relay.control.config import Config, Peer
+from vosctl.relay.control.features import Features
 from vosctl.relay.control.locks import Locks
 from vosctl.relay.control.media import MediaClient, MediaDownError, MediaError
 from vosctl.relay.control.negotiate import Step
@@ -45,6 +46,7 @@ class Commands:
             "answer": self._answer,
             "delete": self._delete,
             "query": self._query,
+            **Features(self.calls, media, self._settle, lambda: self.config.recordings).table,
         }
 
     async def handle(self, message: Any) -> Reply:

@@ -104,6 +104,7 @@ class Config:
     metrics: Metrics = NO_METRICS
     alerts: Alerts = DEFAULT_ALERTS
     webhook: str = field(default="", repr=False)
+    recordings: str = ""
 
     def find(self, address: str) -> Optional[Peer]:
         """Return the trunk, else the gateway with the longest prefix, that ``address`` belongs to."""
@@ -277,6 +278,7 @@ def _config(tree: Dict[str, Any], keys: Dict[str, str], digest: str, reader: _Re
         rtp_timeout=reader.number(tree, "rtp_timeout", 1, 86400, 30),
         peers=peers,
         digest=digest,
+        recordings=_folder(tree, reader),
         keys=keys,
         directory=Directory(peers.values()),
     )
@@ -306,6 +308,14 @@ def _ng(value: object, reader: _Reader) -> Tuple[str, int]:
             return str(found[0]), value[1]
     reader.wrong("ng", 'must be ["address", port]')
     return "127.0.0.1", 0
+
+
+def _folder(tree: Dict[str, Any], reader: _Reader) -> str:
+    """Return the folder of recordings; without one, nothing can be recorded."""
+    folder = reader.text(tree, "", "recordings", "")
+    if folder and not Path(folder).is_absolute():
+        reader.wrong("recordings", "must be an absolute path")
+    return folder
 
 
 def _ports(value: object, reader: _Reader) -> Tuple[int, int]:

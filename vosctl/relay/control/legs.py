@@ -21,8 +21,8 @@ class Command(NamedTuple):
     undo: Dict[str, Any]
 
 
-def leg(party: Party, end: End, dscp: int) -> Leg:
-    """Return one end as the media process takes it."""
+def leg(party: Party, end: End, other: End, dscp: int) -> Leg:
+    """Return one end as the media process takes it; ``other`` is that of the party it talks to."""
     remote = end.remote
     return {
         "address": party.address,
@@ -38,7 +38,16 @@ def leg(party: Party, end: End, dscp: int) -> Leg:
         "dscp": dscp,
         "send": end.receives,
         "receive": end.sends,
+        "media": "block" if "media" in party.bars else "silence" if "silence" in party.bars else "pass",
+        "dtmf": "dtmf" not in party.bars,
+        "events": _events(end, other),
     }
+
+
+def _events(end: End, other: End) -> List[int]:
+    """Return the types that DTMF may come with: a party sends with the numbers of the other's description."""
+    codecs = (*end.codecs.items(), *other.codecs.items())
+    return sorted({number for number, name in codecs if name.startswith("telephone-event/")})
 
 
 def _clocks(codecs: Dict[int, str]) -> List[Tuple[int, int]]:
@@ -49,7 +58,8 @@ def _clocks(codecs: Dict[int, str]) -> List[Tuple[int, int]]:
 
 
 def _legs(branch: Branch, stream: Stream) -> List[Leg]:
-    return [leg(branch.parties[side], stream.ends[side], branch.dscp) for side in (0, 1)]
+    ends = stream.ends
+    return [leg(branch.parties[side], ends[side], ends[1 - side], branch.dscp) for side in (0, 1)]
 
 
 def commands(old: Optional[Branch], new: Branch) -> List[Command]:

@@ -224,6 +224,23 @@ def test_a_failed_reoffer_leaves_the_call_as_it_was(node, ng, phone):
         ng.delete(f"full-{number}", "f")
 
 
+def test_a_failed_reoffer_gives_the_ports_of_its_new_streams_back(node, ng, phone):
+    for number in range(3):
+        ng.offer(f"most-{number}", "f", phone.sdp())
+    before = ng.answer("most-0", "f", "t", phone.sdp())
+    used = _ports_used(node)
+    video = "m=video 4000 RTP/AVP 31\r\n"
+    for _ in range(3):
+        with pytest.raises(NgError, match="Ran out of ports"):
+            ng.offer("most-0", "f", phone.sdp() + 2 * video, to_tag="t")
+        assert _ports_used(node) == used
+    ng.offer("most-0", "f", phone.sdp() + video, to_tag="t")
+    assert ng.answer("most-0", "f", "t", phone.sdp() + video).startswith(before[:30])
+    for number in range(3):
+        ng.delete(f"most-{number}", "f")
+    assert _ports_used(node) == 0
+
+
 def test_a_refused_key_leaves_nothing(node, ng, phone):
     with pytest.raises(NgError, match="vos-crypto: trunk `ab`: the salt is not 8 hex digits"):
         ng.offer("key", "f", phone.sdp("a=vos-crypto:xor kid=k1 salt=zz"), vos_from="ab")

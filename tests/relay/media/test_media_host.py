@@ -102,7 +102,10 @@ def test_removed_calls_leave_nothing_behind(media: Media, phone: Phones) -> None
     for _ in range(20):
         media.request("add", call="c", stream=0, a=media.leg(left), b=media.leg(right))
         media.request("add", call="c", stream=1, a=media.leg(left), b=media.leg(right))
-        assert len(media.request("remove", call="c")["counters"]["streams"]) == 2
+        (ended,) = media.request("remove", call="c", stream=1)["counters"]["streams"]
+        assert ended["stream"] == 1
+        assert media.request("remove", call="c", stream=1)["counters"] == {"streams": []}
+        assert len(media.request("remove", call="c")["counters"]["streams"]) == 1
     assert descriptors(media) == before
     assert media.request("remove", call="c")["counters"] is None
     assert media.request("status")["streams"] == 0

@@ -228,13 +228,19 @@ class Commands:
                 await self._media.request("remove", call=new.media_id)
                 return
             for command in reversed(done):
-                await self._media.request(
-                    "change", call=new.media_id, stream=command.stream, **command.undo, blob=old.as_json()
-                )
+                await self._take_back(command, old)
         except MediaDownError:
             LOG.warning("call %s: media went away before it was put back", _short(new.call_id))
         except MediaError as error:
             LOG.debug("call %s: nothing to put back: %s", _short(new.call_id), error)
+
+    async def _take_back(self, command: legs.Command, old: Branch) -> None:
+        if command.name == "add":
+            await self._media.request("remove", call=old.media_id, stream=command.stream)
+            return
+        await self._media.request(
+            "change", call=old.media_id, stream=command.stream, **command.undo, blob=old.as_json()
+        )
 
     async def counted(self, branch: Branch) -> report.Streams:
         """Return what media counts for each stream of ``branch``. Raises ``MediaError``."""
@@ -385,7 +391,7 @@ def _restored(call: Dict[str, Any]) -> Optional[Branch]:
     try:
         branch = branch_from_json(call["blob"])
         for stream in call["streams"]:
-            # A stream of an offer that failed stays with media until the call ends.
+            # Control may have ended between a stream's start and the record of it.
             if stream["stream"] < len(branch.streams):
                 branch = legs.with_ports(branch, stream["stream"], stream)
     except (KeyError, TypeError, ValueError):

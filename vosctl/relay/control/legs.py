@@ -9,11 +9,13 @@ from vosctl.relay.control.calls import Branch, End, Party, Stream
 
 Leg = Dict[str, Any]
 SIDES = ("a", "b")
-_MUTE = {"send": False, "receive": False}
 
 
 class Command(NamedTuple):
-    """One media command about stream ``stream`` and the one that takes it back."""
+    """One media command about stream ``stream``; ``undo`` holds the fields that change it back.
+
+    An ``add`` is taken back by the removal of its stream.
+    """
 
     name: str
     stream: int
@@ -77,7 +79,7 @@ def commands(old: Optional[Branch], new: Branch) -> List[Command]:
                 result.append(command)
         elif not stream.rejected:
             first, second = _legs(new, stream)
-            result.append(Command("add", index, {"a": first, "b": second}, {"a": _MUTE, "b": _MUTE}))
+            result.append(Command("add", index, {"a": first, "b": second}, {}))
     opened = opening(new)
     if not result and opened != old and any(stream.open for stream in opened.streams):
         first_open = next(at for at, stream in enumerate(opened.streams) if stream.open)

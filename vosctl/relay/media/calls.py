@@ -118,12 +118,16 @@ class Calls:
         if blob is not None:
             self._calls[name].blob = blob
 
-    def remove(self, name: str) -> Optional[Json]:
-        """End a call and return its last counters, or None for a call that is not there."""
+    def remove(self, name: str, number: Optional[int] = None) -> Optional[Json]:
+        """End a call, or its stream ``number``; return the last counters, None when there was no such call.
+
+        The call ends with its last stream.
+        """
         if name not in self._calls:
             return None
         streams = self._calls[name].streams
-        return {"streams": [self._end(streams[number]) for number in sorted(streams)]}
+        ending = [each for each in sorted(streams) if number in {None, each}]
+        return {"streams": [self._end(streams[each]) for each in ending]}
 
     def dump(self) -> List[Json]:
         """Return every call with its blob, legs, ports and counters."""

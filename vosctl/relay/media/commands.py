@@ -88,7 +88,9 @@ class Commands:
         return {}
 
     def _remove(self, request: Mapping[str, Any]) -> Json:
-        name, _ = _names(request)
+        name, number = _names(request)
+        if "stream" in request:
+            return {"counters": self.calls.remove(name, number)}
         counters = self.calls.remove(name)
         self.insertions.forget(name)
         return {"counters": counters}

@@ -111,10 +111,17 @@ static void judge(struct vos_worker *worker, struct vos_socket *in, const struct
     leg->view.mismatch = (uint32_t)verdict;
 }
 
+/* Through the ring if the packet stands in it, so that a batch of them is one system call. */
+static bool pass_on(const struct vos_socket *out, const uint8_t *packet, size_t length)
+{
+    struct vos_ring *ring = out->stream->worker->ring;
+    return (ring && vos_ring_send(ring, out, packet, length)) || transmit(out, packet, length);
+}
+
 /* Encrypts a plain packet for the leg's far end and sends it. */
 void vos_relay_send(struct vos_leg *leg, uint8_t *packet, size_t length, const struct vos_rtp *rtp)
 {
-    if (vos_cipher_apply(leg->tx, packet, length, rtp) == 0 && transmit(&leg->rtp, packet, length)) {
+    if (vos_cipher_apply(leg->tx, packet, length, rtp) == 0 && pass_on(&leg->rtp, packet, length)) {
         leg->entry.counters.sent++;
         leg->entry.counters.sent_bytes += length;
     } else {
@@ -178,24 +185,30 @@ static void relay_rtp(struct vos_worker *worker, struct vos_socket *in, const st
     forward(worker, in, &rtp, length);
 }
 
+void vos_relay_packet(struct vos_worker *worker, struct vos_socket *in, const struct sockaddr_storage *name,
+                      size_t length)
+{
+    const struct vos_leg *leg = &in->stream->leg[in->side];
+    struct vos_addr from;
+    vos_addr_from_sock(name, &from);
+    worker->now_us = vos_now_us();
+    bool rtcp = in->rtcp || (leg->mux && vos_is_rtcp(worker->packet, length) &&
+                             !vos_type_listed(leg->entry.match.payload_types, worker->packet[1] & 0x7f));
+    if (rtcp)
+        relay_rtcp(worker, in, &from, length);
+    else
+        relay_rtp(worker, in, &from, length);
+}
+
 void vos_relay_receive(struct vos_worker *worker, struct vos_socket *in)
 {
     struct sockaddr_storage name;
-    struct vos_addr from;
     socklen_t name_length = sizeof name;
-    ssize_t length = recvfrom(in->fd, worker->packet, sizeof worker->packet, MSG_DONTWAIT, (struct sockaddr *)&name,
+    worker->packet = worker->own;
+    ssize_t length = recvfrom(in->fd, worker->packet, sizeof worker->own, MSG_DONTWAIT, (struct sockaddr *)&name,
                               &name_length);
-    if (length < 0)
-        return; /* nothing there, or news of an earlier packet, which reading has taken off */
-    const struct vos_leg *leg = &in->stream->leg[in->side];
-    vos_addr_from_sock(&name, &from);
-    worker->now_us = vos_now_us();
-    bool rtcp = in->rtcp || (leg->mux && vos_is_rtcp(worker->packet, (size_t)length) &&
-                             !vos_type_listed(leg->entry.match.payload_types, worker->packet[1] & 0x7f));
-    if (rtcp)
-        relay_rtcp(worker, in, &from, (size_t)length);
-    else
-        relay_rtp(worker, in, &from, (size_t)length);
+    if (length >= 0) /* else nothing there, or news of an earlier packet, which reading has taken off */
+        vos_relay_packet(worker, in, &name, (size_t)length);
 }
 
 void vos_relay_tick(struct vos_worker *worker, struct vos_stream *stream, uint64_t now_ms)

@@ -26,12 +26,27 @@ void vos_worker_event(struct vos_worker *worker, const struct vos_event *event)
         atomic_fetch_add(&events_lost, 1);
 }
 
+/* Media is the ring's where there is one; RTCP, which is rare, and what the ring has no place for are epoll's. */
+static bool in_ring(const struct vos_worker *worker, int operation, struct vos_socket *socket)
+{
+    if (!worker->ring || socket->rtcp)
+        return false;
+    if (operation == EPOLL_CTL_ADD)
+        return vos_ring_watch(worker->ring, socket);
+    if (!socket->slot)
+        return false;
+    vos_ring_leave(worker->ring, socket);
+    return true;
+}
+
 static int watch(const struct vos_worker *worker, int operation, struct vos_stream *stream)
 {
     int error = 0;
     for (int side = 0; side < 2; side++) {
         struct vos_socket *sockets[2] = {&stream->leg[side].rtp, &stream->leg[side].rtcp};
         for (int i = 0; i < 2; i++) {
+            if (in_ring(worker, operation, sockets[i]))
+                continue;
             struct epoll_event wanted = {.events = EPOLLIN, .data.ptr = sockets[i]};
             if (epoll_ctl(worker->epoll, operation, sockets[i]->fd, &wanted) && !error)
                 error = -errno;
@@ -143,8 +158,12 @@ static void *run(void *argument)
 {
     struct vos_worker *worker = argument;
     struct epoll_event ready[BATCH];
+    worker->ring = vos_ring_new(worker);
     while (!worker->stop) {
-        int count = epoll_wait(worker->epoll, ready, BATCH, vos_player_run(worker, tick(worker)));
+        int timeout = vos_player_run(worker, tick(worker));
+        if (worker->ring && !vos_ring_wait(worker->ring, timeout))
+            continue;
+        int count = epoll_wait(worker->epoll, ready, BATCH, worker->ring ? 0 : timeout);
         bool commands = false;
         for (int i = 0; i < count; i++) {
             if (ready[i].data.ptr)
@@ -155,6 +174,7 @@ static void *run(void *argument)
         if (commands)
             take_commands(worker);
     }
+    vos_ring_free(worker->ring);
     return NULL;
 }
 

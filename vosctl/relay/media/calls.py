@@ -256,10 +256,11 @@ class Calls:
         return conf
 
     def _transform(self, crypt: Crypt) -> Transform:
-        if crypt.mode not in self._plane.modes:
+        mode = crypt.kid if crypt.mode == "srtp" else crypt.mode
+        if mode not in self._plane.modes:
             found = self._plane.crypto or "no libcrypto.so.3 or .so.1.1"
-            raise RequestError(f"{crypt.mode}: the libcrypto of this node cannot do it ({found})")
-        return self._keys.transform(crypt.mode, crypt.kid, bytes.fromhex(crypt.salt))
+            raise RequestError(f"{mode}: the libcrypto of this node cannot do it ({found})")
+        return self._keys.transform(crypt.mode, crypt.kid, bytes.fromhex(crypt.salt), crypt.key)
 
     def _end(self, running: Running) -> Json:
         told: Json = {"stream": running.number}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from vosctl.relay.media.errors import RequestError
@@ -17,10 +17,11 @@ from vosctl.relay.media.plane import (
     CHANGE_TX,
     FILTERS,
     LEARN,
-    MODES,
+    SUITES,
     Endpoint,
 )
 
+_MODES = ("none", "xor", "rc4", "aes128", "srtp")
 _SALT = re.compile(r"[0-9a-fA-F]{8}")
 CLOCK = 8000
 _STATIC_CLOCKS = {6: 16000, 10: 44100, 11: 44100, 14: 90000, 16: 11025, 17: 22050}
@@ -29,11 +30,15 @@ _VIDEO = range(25, 35)
 
 @dataclass(frozen=True)
 class Crypt:
-    """How one direction is transformed; ``salt`` is 8 hex digits."""
+    """How one direction is transformed; ``salt`` is 8 hex digits.
+
+    With ``srtp``, ``kid`` is the crypto suite and ``key`` its master key and salt in Base64 (RFC 4568 §6.1).
+    """
 
     mode: str = "none"
     kid: str = ""
     salt: str = "00000000"
+    key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -173,8 +178,8 @@ def _clocks(value: Any) -> Tuple[Tuple[int, int], ...]:
 
 
 def _crypt(value: Any) -> Crypt:
-    if not isinstance(value, Mapping) or value.get("mode", "none") not in MODES:
-        raise ValueError(f"must be an object with a mode of {', '.join(MODES)}")
+    if not isinstance(value, Mapping) or value.get("mode", "none") not in _MODES:
+        raise ValueError(f"must be an object with a mode of {', '.join(_MODES)}")
     mode = value.get("mode", "none")
     if mode == "none":
         return Crypt()
@@ -183,7 +188,10 @@ def _crypt(value: Any) -> Crypt:
         raise ValueError(f"{mode} needs a kid")  # noqa: TRY004
     if not isinstance(salt, str) or not _SALT.fullmatch(salt):
         raise ValueError("salt must be 8 hex digits")
-    return Crypt(mode, kid, salt.lower())
+    key = value.get("key", "")
+    if mode == "srtp" and (kid not in SUITES or not isinstance(key, str)):
+        raise ValueError(f"srtp needs a kid of {', '.join(SUITES)} and a key")
+    return Crypt(mode, kid, salt.lower(), key if mode == "srtp" else "")
 
 
 def _dscp(value: Any) -> int:
@@ -216,7 +224,8 @@ _PARSERS: Dict[str, Tuple[str, Callable[[Any], Any]]] = {
 def parse_leg(raw: Any, *, side: str, base: Optional[Leg] = None, dscp: int = 46) -> Leg:
     """Return the leg that ``raw`` describes, on top of ``base`` where that is given (a partial leg).
 
-    A leg is judged for a wrong key where it is decrypted, unless ``judge`` says otherwise. Raises
+    A leg is judged for a wrong key where it is decrypted without proof (SRTP proves), unless ``judge`` says
+    otherwise. Raises
     RequestError that names the field.
     """
     if not isinstance(raw, Mapping):
@@ -231,7 +240,7 @@ def parse_leg(raw: Any, *, side: str, base: Optional[Leg] = None, dscp: int = 46
         except ValueError as error:
             raise RequestError(f"{side}.{name}: {error}") from None
     if "rx" in values and "judge" not in values:
-        values["judge"] = values["rx"].mode != "none"
+        values["judge"] = values["rx"].mode not in {"none", "srtp"}
     if base is None and "address" not in values:
         raise RequestError(f"{side}.address: missing")
     leg = replace(base, **values) if base else Leg(**{"dscp": dscp, **values})

@@ -14,7 +14,17 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 from vosctl.errors import RelayError
 
 ABI = 1
-MODES = {"none": 0, "xor": 1, "rc4": 2, "aes128": 3}
+MODES = {
+    "none": 0,
+    "xor": 1,
+    "rc4": 2,
+    "aes128": 3,
+    "AES_CM_128_HMAC_SHA1_80": 4,
+    "AES_CM_128_HMAC_SHA1_32": 5,
+    "AEAD_AES_128_GCM": 6,
+}
+# The crypto suites of SRTP, with the bytes of their master key and salt.
+SUITES = {"AES_CM_128_HMAC_SHA1_80": 30, "AES_CM_128_HMAC_SHA1_32": 30, "AEAD_AES_128_GCM": 28}
 LEARN = {"sdp": 0, "nat": 1, "any": 2}
 EVENTS = {
     1: "first-packet",
@@ -29,7 +39,7 @@ BLOCK_EVENTS = 4
 CHANGE_REMOTE, CHANGE_RX, CHANGE_TX, CHANGE_REST, CHANGE_JUDGE, CHANGE_RTCP = 1, 2, 4, 8, 16, 32
 LONG_COUNTERS = (
     *("packets", "bytes", "dropped", "malformed", "held", "overrun", "rtcp_packets", "rtcp_bytes", "sent"),
-    *("sent_bytes", "send_errors", "rtcp_sent", "expected", "reordered", "duplicate"),
+    *("sent_bytes", "send_errors", "rtcp_sent", "expected", "reordered", "duplicate", "unauthentic"),
 )
 
 Endpoint = Tuple[str, int]

@@ -6,11 +6,20 @@
 
 #include "internal.h"
 
-/* SHA256_CTX is 112 bytes and RC4_KEY 1,032 in every libcrypto that exports them; there is room to spare. */
-#define SHA256_STATE 128
+/* SHA_CTX is 96 bytes, SHA256_CTX 112 and RC4_KEY 1,032 in every libcrypto that exports them; there is room to
+ * spare. */
+#define HASH_STATE 128
 #define RC4_STATE 1200
+#define GCM_GET_TAG 0x10 /* EVP_CTRL_AEAD_GET_TAG */
+#define GCM_SET_TAG 0x11
 
 struct evp_ctx;
+
+struct hash {
+    int (*init)(void *);
+    int (*update)(void *, const void *, size_t);
+    int (*final)(uint8_t *, void *);
+};
 
 static struct {
     void *library;
@@ -21,9 +30,12 @@ static struct {
     int (*encrypt_init)(struct evp_ctx *, const void *, void *, const uint8_t *, const uint8_t *);
     int (*set_padding)(struct evp_ctx *, int);
     int (*encrypt_update)(struct evp_ctx *, uint8_t *, int *, const uint8_t *, int);
-    int (*sha256_init)(void *);
-    int (*sha256_update)(void *, const void *, size_t);
-    int (*sha256_final)(uint8_t *, void *);
+    struct hash hash[2]; /* by enum vos_hash */
+    const void *(*aes_128_gcm)(void);
+    int (*cipher_init)(struct evp_ctx *, const void *, void *, const uint8_t *, const uint8_t *, int);
+    int (*cipher_update)(struct evp_ctx *, uint8_t *, int *, const uint8_t *, int);
+    int (*cipher_final)(struct evp_ctx *, uint8_t *, int *);
+    int (*cipher_ctrl)(struct evp_ctx *, int, int, void *);
     void (*rc4_set_key)(void *, int, const uint8_t *);
     void (*rc4)(void *, size_t, const uint8_t *, uint8_t *);
 } crypto;
@@ -45,10 +57,27 @@ static bool find_all(void)
     found &= find(&crypto.encrypt_init, "EVP_EncryptInit_ex");
     found &= find(&crypto.set_padding, "EVP_CIPHER_CTX_set_padding");
     found &= find(&crypto.encrypt_update, "EVP_EncryptUpdate");
-    found &= find(&crypto.sha256_init, "SHA256_Init");
-    found &= find(&crypto.sha256_update, "SHA256_Update");
-    found &= find(&crypto.sha256_final, "SHA256_Final");
+    found &= find(&crypto.hash[VOS_SHA256].init, "SHA256_Init");
+    found &= find(&crypto.hash[VOS_SHA256].update, "SHA256_Update");
+    found &= find(&crypto.hash[VOS_SHA256].final, "SHA256_Final");
     return found;
+}
+
+/* What only SRTP needs; without it the other modes go on. */
+static void find_srtp(void)
+{
+    bool sha1 = find(&crypto.hash[VOS_SHA1].init, "SHA1_Init");
+    sha1 &= find(&crypto.hash[VOS_SHA1].update, "SHA1_Update");
+    sha1 &= find(&crypto.hash[VOS_SHA1].final, "SHA1_Final");
+    if (!sha1)
+        crypto.hash[VOS_SHA1].init = NULL;
+    bool gcm = find(&crypto.aes_128_gcm, "EVP_aes_128_gcm");
+    gcm &= find(&crypto.cipher_init, "EVP_CipherInit_ex");
+    gcm &= find(&crypto.cipher_update, "EVP_CipherUpdate");
+    gcm &= find(&crypto.cipher_final, "EVP_CipherFinal_ex");
+    gcm &= find(&crypto.cipher_ctrl, "EVP_CIPHER_CTX_ctrl");
+    if (!gcm)
+        crypto.cipher_ctrl = NULL;
 }
 
 int vos_crypto_open(void)
@@ -67,6 +96,7 @@ int vos_crypto_open(void)
         return -ENOSYS;
     if (!find(&crypto.rc4_set_key, "RC4_set_key") || !find(&crypto.rc4, "RC4"))
         crypto.rc4 = NULL;
+    find_srtp();
     return 0;
 }
 
@@ -80,6 +110,10 @@ uint32_t vos_modes(void)
     uint32_t modes = 1u << VOS_NONE | 1u << VOS_XOR;
     if (crypto.library)
         modes |= 1u << VOS_AES128;
+    if (crypto.library && crypto.hash[VOS_SHA1].init)
+        modes |= 1u << VOS_SRTP_80 | 1u << VOS_SRTP_32;
+    if (crypto.library && crypto.cipher_ctrl)
+        modes |= 1u << VOS_SRTP_GCM;
     if (vos_rc4_known())
         modes |= 1u << VOS_RC4;
     return modes;
@@ -129,7 +163,7 @@ void vos_rc4(const uint8_t *key, size_t key_len, size_t discard, uint8_t *data, 
 
 /* The states after the padded key never change, so they need no context and no lock, and each packet costs
  * two compressions instead of four. */
-int vos_hmac_init(struct vos_hmac *hmac, const uint8_t *key, size_t key_len)
+int vos_hmac_init(struct vos_hmac *hmac, enum vos_hash hash, const uint8_t *key, size_t key_len)
 {
     uint8_t inner[64], outer[64];
     if (!crypto.library)
@@ -142,23 +176,67 @@ int vos_hmac_init(struct vos_hmac *hmac, const uint8_t *key, size_t key_len)
         inner[i] ^= key[i];
         outer[i] ^= key[i];
     }
-    crypto.sha256_init(hmac->inner);
-    crypto.sha256_update(hmac->inner, inner, sizeof inner);
-    crypto.sha256_init(hmac->outer);
-    crypto.sha256_update(hmac->outer, outer, sizeof outer);
+    const struct hash *by = &crypto.hash[hash];
+    hmac->hash = hash;
+    by->init(hmac->inner);
+    by->update(hmac->inner, inner, sizeof inner);
+    by->init(hmac->outer);
+    by->update(hmac->outer, outer, sizeof outer);
     vos_wipe(inner, sizeof inner);
     vos_wipe(outer, sizeof outer);
     return 0;
 }
 
-void vos_hmac(const struct vos_hmac *hmac, const uint8_t *data, size_t length, uint8_t out[32])
+/* Of `data` and `tail`; `out` takes 20 bytes of SHA-1 and 32 of SHA-256. */
+void vos_hmac(const struct vos_hmac *hmac, const uint8_t *data, size_t length, const uint8_t *tail, size_t tail_len,
+              uint8_t out[32])
 {
-    uint64_t state[SHA256_STATE / 8];
+    const struct hash *by = &crypto.hash[hmac->hash];
+    uint64_t state[HASH_STATE / 8];
     uint8_t digest[32];
     memcpy(state, hmac->inner, sizeof state);
-    crypto.sha256_update(state, data, length);
-    crypto.sha256_final(digest, state);
+    by->update(state, data, length);
+    by->update(state, tail, tail_len);
+    by->final(digest, state);
     memcpy(state, hmac->outer, sizeof state);
-    crypto.sha256_update(state, digest, sizeof digest);
-    crypto.sha256_final(out, state);
+    by->update(state, digest, hmac->hash == VOS_SHA1 ? 20 : 32);
+    by->final(out, state);
+}
+
+struct vos_gcm *vos_gcm_new(const uint8_t key[16])
+{
+    if (!crypto.cipher_ctrl)
+        return NULL;
+    struct evp_ctx *ctx = crypto.ctx_new();
+    if (ctx && crypto.cipher_init(ctx, crypto.aes_128_gcm(), NULL, key, NULL, 1) == 1)
+        return (struct vos_gcm *)ctx;
+    crypto.ctx_free(ctx);
+    return NULL;
+}
+
+void vos_gcm_free(struct vos_gcm *gcm)
+{
+    if (gcm)
+        crypto.ctx_free((struct evp_ctx *)gcm);
+}
+
+/* In place; `tag` is written when sealing and compared when opening. -EBADMSG: it is another; `data` is then of no use. */
+int vos_gcm_crypt(struct vos_gcm *gcm, bool seal, const uint8_t nonce[12], const struct vos_span extra[2],
+                  uint8_t *data, size_t length, uint8_t tag[16])
+{
+    struct evp_ctx *ctx = (struct evp_ctx *)gcm;
+    uint8_t rest[16];
+    int done = 0;
+    bool fine = crypto.cipher_init(ctx, NULL, NULL, NULL, nonce, seal) == 1;
+    for (int i = 0; i < 2; i++)
+        if (extra[i].length)
+            fine = fine && crypto.cipher_update(ctx, NULL, &done, extra[i].data, (int)extra[i].length) == 1;
+    if (length)
+        fine = fine && crypto.cipher_update(ctx, data, &done, data, (int)length) == 1;
+    if (!seal)
+        fine = fine && crypto.cipher_ctrl(ctx, GCM_SET_TAG, 16, tag) == 1;
+    fine = fine && crypto.cipher_final(ctx, rest, &done) == 1;
+    if (seal)
+        fine = fine && crypto.cipher_ctrl(ctx, GCM_GET_TAG, 16, tag) == 1;
+    return fine ? 0 : seal ? -EIO : -EBADMSG;
 }

@@ -10,6 +10,7 @@
 #include "vos.h"
 
 #define VOS_PACKET_MAX 65536
+#define VOS_TRAILER 24 /* what SRTP or SRTCP may put after a packet: a tag of 16, an index of 4 */
 #define VOS_CANDIDATES 32
 #define VOS_PROBATION 5
 #define VOS_PREVIOUS_US 32000000u /* as long as a SIP transaction may take: 64 × T1 (RFC 3261 §17.1.1.2) */
@@ -73,6 +74,7 @@ struct vos_leg {
     struct vos_addr rtcp_remote; /* the accepted source of RTCP, once known */
     struct vos_source source;
     struct vos_cipher *rx, *tx;
+    uint32_t forged; /* SRTP packets in a row that did not authenticate */
     struct vos_judge *judge;
     bool mux, send, receive, heard, moved;
     uint8_t filter, events[16];
@@ -123,7 +125,7 @@ struct vos_worker {
     bool stop;
     struct vos_ring *ring; /* NULL where the kernel has none: all sockets are epoll's */
     uint8_t *packet;       /* the one at hand: in `own`, or in one of the ring's buffers */
-    uint8_t own[VOS_PACKET_MAX];
+    uint8_t own[VOS_PACKET_MAX + VOS_TRAILER];
 };
 
 /* addr.c */
@@ -144,19 +146,40 @@ struct vos_aes;
 int vos_crypto_open(void);
 struct vos_aes *vos_aes_new(const uint8_t key[16]);
 void vos_aes_free(struct vos_aes *aes);
+int vos_aes_counter(struct vos_aes *aes, const uint8_t prefix[14], uint8_t *data, size_t length);
 int vos_aes_blocks(struct vos_aes *aes, const uint8_t *in, uint8_t *out, size_t length);
 bool vos_rc4_known(void);
 void vos_rc4(const uint8_t *key, size_t key_len, size_t discard, uint8_t *data, size_t length);
+enum vos_hash { VOS_SHA1, VOS_SHA256 };
 struct vos_hmac {
-    uint64_t inner[16], outer[16]; /* SHA-256 states after the padded key (RFC 2104) */
+    uint64_t inner[16], outer[16]; /* the hash's states after the padded key (RFC 2104) */
+    enum vos_hash hash;
 };
-int vos_hmac_init(struct vos_hmac *hmac, const uint8_t *key, size_t key_len);
-void vos_hmac(const struct vos_hmac *hmac, const uint8_t *data, size_t length, uint8_t out[32]);
+struct vos_span {
+    const uint8_t *data;
+    size_t length;
+};
+int vos_hmac_init(struct vos_hmac *hmac, enum vos_hash hash, const uint8_t *key, size_t key_len);
+void vos_hmac(const struct vos_hmac *hmac, const uint8_t *data, size_t length, const uint8_t *tail, size_t tail_len,
+              uint8_t out[32]);
+struct vos_gcm;
+struct vos_gcm *vos_gcm_new(const uint8_t key[16]);
+void vos_gcm_free(struct vos_gcm *gcm);
+int vos_gcm_crypt(struct vos_gcm *gcm, bool seal, const uint8_t nonce[12], const struct vos_span extra[2],
+                  uint8_t *data, size_t length, uint8_t tag[16]);
+
+/* srtp.c */
+int vos_srtp_open(struct vos_srtp *srtp, uint8_t *packet, size_t *length, const struct vos_rtp *rtp);
+int vos_srtp_seal(struct vos_srtp *srtp, uint8_t *packet, size_t *length, const struct vos_rtp *rtp);
+int vos_srtcp_open(struct vos_srtp *srtp, uint8_t *packet, size_t *length);
+int vos_srtcp_seal(struct vos_srtp *srtp, uint8_t *packet, size_t *length);
 
 /* transform.c */
 int vos_cipher_new(const struct vos_transform *how, struct vos_cipher **out);
 void vos_cipher_free(struct vos_cipher *cipher);
+struct vos_srtp *vos_cipher_srtp(struct vos_cipher *cipher);
 int vos_cipher_apply(struct vos_cipher *cipher, uint8_t *packet, size_t length, const struct vos_rtp *rtp);
+int vos_cipher_seal(struct vos_cipher *cipher, uint8_t *packet, size_t *length, const struct vos_rtp *rtp);
 void vos_wipe(void *memory, size_t length);
 
 /* stats.c */

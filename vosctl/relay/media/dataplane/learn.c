@@ -93,8 +93,8 @@ bool vos_learn_rtp(struct vos_leg *leg, const struct vos_addr *from, const struc
         return false;
     if (previous(leg, from, now_us, locked))
         return true;
-    if (learner->rule == VOS_LEARN_ANY && !vos_addr_same(from, &learner->signalled) &&
-        !probation(learner, from, rtp))
+    bool proven = vos_cipher_srtp(leg->rx) || vos_addr_same(from, &learner->signalled);
+    if (learner->rule == VOS_LEARN_ANY && !proven && !probation(learner, from, rtp))
         return false;
     lock(leg, from);
     *locked = true;

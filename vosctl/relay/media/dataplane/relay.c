@@ -5,6 +5,8 @@
 
 #include "internal.h"
 
+#define FORGED_MAX 50 /* a second of 20 ms packets, none of them genuine: the key is another */
+
 static void event(struct vos_worker *worker, const struct vos_stream *stream, uint32_t side, uint32_t kind,
                   uint64_t value)
 {
@@ -46,10 +48,34 @@ static bool accept_rtcp(struct vos_socket *in, const struct vos_addr *from, bool
     return true;
 }
 
+/* Whether the address may be heard at all: the one that the leg is locked to, or one that learning may lock it to. */
+static bool may_come_from(const struct vos_leg *leg, const struct vos_addr *locked, const struct vos_addr *from)
+{
+    const struct vos_learner *learner = &leg->learner;
+    if (locked->family || learner->rule == VOS_LEARN_SDP)
+        return vos_addr_same(from, locked);
+    return learner->rule == VOS_LEARN_ANY || vos_addr_same_host(from, &learner->from);
+}
+
+static bool genuine_rtcp(struct vos_worker *worker, struct vos_socket *in, const struct vos_addr *from, size_t *length)
+{
+    struct vos_leg *leg = &in->stream->leg[in->side];
+    struct vos_srtp *srtp = vos_cipher_srtp(leg->rx);
+    const struct vos_addr *locked = in->rtcp ? &leg->rtcp_remote : &leg->entry.match.remote;
+    if (!srtp || !may_come_from(leg, locked, from))
+        return true; /* strangers are turned away as ever */
+    if (vos_srtcp_open(srtp, worker->packet, length) == 0)
+        return true;
+    leg->entry.counters.unauthentic++;
+    return false;
+}
+
 static void relay_rtcp(struct vos_worker *worker, struct vos_socket *in, const struct vos_addr *from, size_t length)
 {
     struct vos_leg *leg = &in->stream->leg[in->side], *other = &in->stream->leg[!in->side];
     struct vos_counters *counters = &leg->entry.counters;
+    if (!genuine_rtcp(worker, in, from, &length))
+        return;
     bool valid = vos_rtcp_valid(worker->packet, length) == 0;
     if (!accept_rtcp(in, from, valid)) {
         counters->dropped++;
@@ -64,9 +90,10 @@ static void relay_rtcp(struct vos_worker *worker, struct vos_socket *in, const s
     leg->view.last_ms = worker->now_us / 1000;
     vos_tap(in->stream, from, &leg->entry.match.local, worker->packet, length);
     struct vos_socket *out = other->mux ? &other->rtp : &other->rtcp;
+    struct vos_srtp *srtp = vos_cipher_srtp(other->tx);
     if (!out->to_len)
         counters->held++;
-    else if (transmit(out, worker->packet, length))
+    else if ((!srtp || vos_srtcp_seal(srtp, worker->packet, &length) == 0) && transmit(out, worker->packet, length))
         other->entry.counters.rtcp_sent++;
     else
         other->entry.counters.send_errors++;
@@ -121,7 +148,7 @@ static bool pass_on(const struct vos_socket *out, const uint8_t *packet, size_t 
 /* Encrypts a plain packet for the leg's far end and sends it. */
 void vos_relay_send(struct vos_leg *leg, uint8_t *packet, size_t length, const struct vos_rtp *rtp)
 {
-    if (vos_cipher_apply(leg->tx, packet, length, rtp) == 0 && pass_on(&leg->rtp, packet, length)) {
+    if (vos_cipher_seal(leg->tx, packet, &length, rtp) == 0 && pass_on(&leg->rtp, packet, length)) {
         leg->entry.counters.sent++;
         leg->entry.counters.sent_bytes += length;
     } else {
@@ -165,6 +192,29 @@ static void forward(struct vos_worker *worker, struct vos_socket *in, struct vos
         leg->entry.counters.held++;
 }
 
+/* SRTP proves whose a packet is before anything is believed of it, so that a leg locks to nothing less. */
+static bool genuine(struct vos_worker *worker, struct vos_socket *in, const struct vos_addr *from,
+                    const struct vos_rtp *rtp, size_t *length)
+{
+    struct vos_leg *leg = &in->stream->leg[in->side];
+    struct vos_srtp *srtp = vos_cipher_srtp(leg->rx);
+    if (!srtp || !may_come_from(leg, &leg->entry.match.remote, from))
+        return true;
+    int error = vos_srtp_open(srtp, worker->packet, length, rtp);
+    if (error) {
+        leg->entry.counters.unauthentic++;
+        if (error == -EBADMSG && ++leg->forged == FORGED_MAX && !leg->view.mismatch) {
+            leg->view.mismatch = 1;
+            event(worker, in->stream, in->side, VOS_KEY_MISMATCH, rtp->ssrc);
+        }
+        return false;
+    }
+    if (leg->forged >= FORGED_MAX)
+        leg->view.mismatch = 0;
+    leg->forged = 0;
+    return true;
+}
+
 static void relay_rtp(struct vos_worker *worker, struct vos_socket *in, const struct vos_addr *from, size_t length)
 {
     struct vos_leg *leg = &in->stream->leg[in->side];
@@ -176,6 +226,8 @@ static void relay_rtp(struct vos_worker *worker, struct vos_socket *in, const st
             leg->entry.counters.dropped++;
         return;
     }
+    if (!genuine(worker, in, from, &rtp, &length))
+        return;
     if (!accept_rtp(worker, in, from, &rtp)) {
         leg->entry.counters.dropped++;
         return;
@@ -205,7 +257,7 @@ void vos_relay_receive(struct vos_worker *worker, struct vos_socket *in)
     struct sockaddr_storage name;
     socklen_t name_length = sizeof name;
     worker->packet = worker->own;
-    ssize_t length = recvfrom(in->fd, worker->packet, sizeof worker->own, MSG_DONTWAIT, (struct sockaddr *)&name,
+    ssize_t length = recvfrom(in->fd, worker->packet, VOS_PACKET_MAX, MSG_DONTWAIT, (struct sockaddr *)&name,
                               &name_length);
     if (length >= 0) /* else nothing there, or news of an earlier packet, which reading has taken off */
         vos_relay_packet(worker, in, &name, (size_t)length);

@@ -117,6 +117,7 @@ void vos_stream_apply(struct vos_stream *stream, struct vos_command *command)
         leg->judge = command->judge;
         command->judge = old;
         leg->view.mismatch = 0;
+        leg->forged = 0;
     }
     vos_stream_refresh(stream);
 }

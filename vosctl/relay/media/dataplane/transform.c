@@ -13,6 +13,7 @@ struct vos_cipher {
     uint8_t mode;
     uint8_t salt[4];
     struct vos_aes *aes;
+    struct vos_srtp *srtp;
     struct vos_hmac hmac;
     size_t span; /* a multiple of the key's length */
     uint8_t repeated[];
@@ -46,10 +47,14 @@ static int prepare(struct vos_cipher *cipher, const struct vos_transform *how)
             cipher->repeated[i] = how->key[i % how->key_len];
         return 0;
     case VOS_RC4:
-        return vos_rc4_known() ? vos_hmac_init(&cipher->hmac, how->key, how->key_len) : -ENOSYS;
+        return vos_rc4_known() ? vos_hmac_init(&cipher->hmac, VOS_SHA256, how->key, how->key_len) : -ENOSYS;
     case VOS_AES128:
         cipher->aes = vos_aes_new(how->key);
         return cipher->aes ? 0 : -ENOSYS;
+    case VOS_SRTP_80:
+    case VOS_SRTP_32:
+    case VOS_SRTP_GCM:
+        return vos_srtp_create(how, &cipher->srtp);
     default:
         return -EINVAL;
     }
@@ -64,6 +69,11 @@ static bool key_fits(const struct vos_transform *how)
         return how->key_len >= 16 && how->key_len <= 32;
     case VOS_AES128:
         return how->key_len == 16;
+    case VOS_SRTP_80:
+    case VOS_SRTP_32:
+        return how->key_len == 30;
+    case VOS_SRTP_GCM:
+        return how->key_len == 28;
     default:
         return false;
     }
@@ -97,6 +107,7 @@ void vos_cipher_free(struct vos_cipher *cipher)
     if (!cipher)
         return;
     vos_aes_free(cipher->aes);
+    vos_srtp_free(cipher->srtp);
     vos_wipe(cipher, sizeof *cipher + cipher->span);
     free(cipher);
 }
@@ -124,25 +135,24 @@ static void apply_rc4(const struct vos_cipher *cipher, const uint8_t *packet, ui
     uint8_t input[14], key[32];
     place(input, packet);
     memcpy(input + 10, cipher->salt, 4);
-    vos_hmac(&cipher->hmac, input, sizeof input, key);
+    vos_hmac(&cipher->hmac, input, sizeof input, NULL, 0, key);
     vos_rc4(key, 16, RC4_DISCARD, data, length);
 }
 
-static int apply_aes(const struct vos_cipher *cipher, const uint8_t *packet, uint8_t *data, size_t length)
+/* Counter mode: 14 bytes that are given and a block number of two. */
+int vos_aes_counter(struct vos_aes *aes, const uint8_t prefix[14], uint8_t *data, size_t length)
 {
-    uint8_t counter[AES_BATCH * 16], stream[AES_BATCH * 16], block[16];
+    uint8_t counter[AES_BATCH * 16], stream[AES_BATCH * 16];
     uint32_t number = 0;
-    place(block, packet);
-    memcpy(block + 10, cipher->salt, 4);
     while (length) {
         size_t part = length < sizeof stream ? length : sizeof stream;
         size_t blocks = (part + 15) / 16;
         for (size_t i = 0; i < blocks; i++, number++) {
-            memcpy(counter + 16 * i, block, 14);
+            memcpy(counter + 16 * i, prefix, 14);
             counter[16 * i + 14] = (uint8_t)(number >> 8);
             counter[16 * i + 15] = (uint8_t)number;
         }
-        if (vos_aes_blocks(cipher->aes, counter, stream, 16 * blocks))
+        if (vos_aes_blocks(aes, counter, stream, 16 * blocks))
             return -EIO;
         xor_bytes(data, stream, part);
         data += part;
@@ -151,11 +161,24 @@ static int apply_aes(const struct vos_cipher *cipher, const uint8_t *packet, uin
     return 0;
 }
 
+static int apply_aes(const struct vos_cipher *cipher, const uint8_t *packet, uint8_t *data, size_t length)
+{
+    uint8_t prefix[14];
+    place(prefix, packet);
+    memcpy(prefix + 10, cipher->salt, 4);
+    return vos_aes_counter(cipher->aes, prefix, data, length);
+}
+
+struct vos_srtp *vos_cipher_srtp(struct vos_cipher *cipher)
+{
+    return cipher ? cipher->srtp : NULL;
+}
+
 /* A packet for which this fails must not be sent: it may still be plain. */
 int vos_cipher_apply(struct vos_cipher *cipher, uint8_t *packet, size_t length, const struct vos_rtp *rtp)
 {
-    if (!cipher || length == rtp->header)
-        return 0;
+    if (!cipher || cipher->srtp || length == rtp->header)
+        return 0; /* SRTP is undone before a packet is believed at all */
     uint8_t *data = packet + rtp->header;
     size_t left = length - rtp->header;
     switch (cipher->mode) {
@@ -170,11 +193,19 @@ int vos_cipher_apply(struct vos_cipher *cipher, uint8_t *packet, size_t length, 
     }
 }
 
+/* What leaves: SRTP makes it longer, by VOS_TRAILER at the most, for which there must be room. */
+int vos_cipher_seal(struct vos_cipher *cipher, uint8_t *packet, size_t *length, const struct vos_rtp *rtp)
+{
+    if (cipher && cipher->srtp)
+        return vos_srtp_seal(cipher->srtp, packet, length, rtp);
+    return vos_cipher_apply(cipher, packet, *length, rtp);
+}
+
 int vos_transform_packet(const struct vos_transform *how, uint8_t *packet, size_t length)
 {
     struct vos_rtp rtp;
     struct vos_cipher *cipher;
-    int error = vos_rtp_parse(packet, length, &rtp);
+    int error = how->mode > VOS_AES128 ? -EINVAL : vos_rtp_parse(packet, length, &rtp);
     if (!error)
         error = how->mode == VOS_RC4 || how->mode == VOS_AES128 ? vos_crypto_open() : 0;
     if (!error)

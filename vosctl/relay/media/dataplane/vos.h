@@ -14,7 +14,7 @@
 #define VOS_DIGITS 64
 #define VOS_SOUND_MAX (4 << 20)
 
-enum vos_mode { VOS_NONE, VOS_XOR, VOS_RC4, VOS_AES128 };
+enum vos_mode { VOS_NONE, VOS_XOR, VOS_RC4, VOS_AES128, VOS_SRTP_80, VOS_SRTP_32, VOS_SRTP_GCM };
 enum vos_learn { VOS_LEARN_SDP, VOS_LEARN_NAT, VOS_LEARN_ANY };
 enum vos_event_kind { VOS_FIRST_PACKET = 1, VOS_SOURCE_CHANGE, VOS_TIMEOUT, VOS_KEY_MISMATCH };
 enum vos_done { VOS_PLAYED = 16, VOS_DIGITS_SENT }; /* events too: what vos_play and vos_dial gave is at its end */
@@ -44,7 +44,7 @@ struct vos_transform {
     uint8_t spare;
     uint16_t key_len;
     uint8_t salt[4];
-    uint8_t key[VOS_KEY_MAX];
+    uint8_t key[VOS_KEY_MAX]; /* srtp: master key, master salt */
 };
 
 /* Counted where packets of one leg arrive, and (sent_*) where packets leave by it. */
@@ -58,6 +58,7 @@ struct vos_counters {
     uint64_t sent, sent_bytes, send_errors, rtcp_sent;
     uint64_t expected;             /* RFC 3550 A.3, summed over the sources */
     uint64_t reordered, duplicate; /* of the accepted ones */
+    uint64_t unauthentic;          /* SRTP and SRTCP: forged, altered, played again, or of another key */
     uint32_t jitter_us;            /* RFC 3550 A.8, in microseconds */
     uint32_t ssrc;
     uint32_t sources; /* how often the SSRC began or changed, or the sequence restarted */
@@ -177,6 +178,10 @@ int vos_record(struct vos_stream *stream, uint32_t on);
 /* Single steps, for tests and tools. */
 int vos_rtp_header(const uint8_t *packet, size_t length); /* bytes before the payload, or -EBADMSG */
 int vos_rtcp_valid(const uint8_t *packet, size_t length);
+struct vos_srtp;
+int vos_srtp_create(const struct vos_transform *how, struct vos_srtp **out);
+int vos_srtp_packet(struct vos_srtp *srtp, uint8_t *packet, size_t *length, uint32_t seal, uint32_t rtcp);
+void vos_srtp_free(struct vos_srtp *srtp);
 int vos_transform_packet(const struct vos_transform *how, uint8_t *packet, size_t length);
 struct vos_judge *vos_judge_new(void);
 void vos_judge_free(struct vos_judge *judge);

@@ -92,8 +92,8 @@ class Node:
         done = self.run("stop")
         assert done.returncode == 0, done.stderr
 
-    def ask(self, command: str) -> dict:
-        return admin.ask(self.paths.control_socket, command)
+    def ask(self, command: str, **fields) -> dict:
+        return admin.ask(self.paths.control_socket, command, **fields)
 
     def client(self, **options) -> NgClient:
         return NgClient((self.address, self.config["ng"][1]), **options)

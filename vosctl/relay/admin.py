@@ -1,4 +1,4 @@
-"""Ask a running relay over its admin socket: status, calls, reload."""
+"""Ask a running relay over its admin socket: status, calls, reload, and changes of keys."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from vosctl.relay.paths import connectable
 MAX_REPLY = 256 << 20
 
 
-def ask(path: Path, command: str, *, timeout: float = 10.0) -> Dict[str, Any]:
-    """Return the reply to ``command`` from the control process whose socket is ``path``.
+def ask(path: Path, command: str, *, timeout: float = 10.0, **fields: Any) -> Dict[str, Any]:
+    """Return the reply to ``command`` with its ``fields`` from the control process whose socket is ``path``.
 
     ``timeout`` is in seconds. Raises ``RelayError`` when nobody answers; a reply with ``ok`` false is
     returned like any other.
@@ -23,7 +23,7 @@ def ask(path: Path, command: str, *, timeout: float = 10.0) -> Dict[str, Any]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line, connectable(path) as name:
             line.settimeout(timeout)
             line.connect(name)
-            line.sendall(json.dumps({"cmd": command}).encode() + b"\n")
+            line.sendall(json.dumps({"cmd": command, **fields}).encode() + b"\n")
             return _reply(line)
     except (OSError, ValueError) as error:
         raise RelayError(

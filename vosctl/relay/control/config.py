@@ -29,8 +29,8 @@ _T = TypeVar("_T")
 
 MAX_BYTES = 64 << 20
 LEARN = ("sdp", "nat", "any")
-_KEY_LENGTHS = {"xor": (1, 256), "rc4": (16, 32), "aes128": (16, 16)}
-_ALNUM = re.compile(r"[A-Za-z0-9]+")
+KEY_LENGTHS = {"xor": (1, 256), "rc4": (16, 32), "aes128": (16, 16)}
+ALNUM = re.compile(r"[A-Za-z0-9]+")
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,7 @@ def _keys(tree: Dict[str, Any], path: Path, reader: _Reader) -> Dict[str, str]:
             reader.wrong(
                 f"{path}: keys", "a key id is 1 to 32 letters, digits, dots, hyphens and underscores"
             )
-        elif not isinstance(value, str) or not _ALNUM.fullmatch(value):
+        elif not isinstance(value, str) or not ALNUM.fullmatch(value):
             reader.wrong(f"{path}: keys.{kid}", "the value must be ASCII letters and digits")
         else:
             result[kid] = value
@@ -347,7 +347,7 @@ def _trunk(name: str, tree: Dict[str, Any], keys: Dict[str, str], reader: _Reade
         return Peer(name, "trunk", networks, **shared)
     key = reader.text(tree, path, "key")
     accept = tuple(dict.fromkeys((key, *reader.texts(tree, path, "accept"))))
-    low, high = _KEY_LENGTHS[mode]
+    low, high = KEY_LENGTHS[mode]
     for kid in accept:
         if kid not in keys:
             reader.wrong(f"{path}accept", f"key `{kid}` is not in the key table")

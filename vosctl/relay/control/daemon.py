@@ -17,8 +17,11 @@ from vosctl.relay.control import report
 from vosctl.relay.control.commands import Commands
 from vosctl.relay.control.config import Config
 from vosctl.relay.control.console import Console
+from vosctl.relay.control.keyring import Keyring
 from vosctl.relay.control.media import MediaClient, MediaDownError, MediaError
+from vosctl.relay.control.rotation import Rotation
 from vosctl.relay.control.server import NgServer, Replies, listen
+from vosctl.relay.control.watch import Watch
 from vosctl.relay.paths import RelayPaths
 
 LOG = logging.getLogger(__name__)
@@ -35,15 +38,20 @@ class Daemon:
     def __init__(self, paths: RelayPaths, config: Config) -> None:
         self._paths = paths
         self._media = MediaClient(paths.media_socket, prepare=self._prepare, event=self._event)
-        self._commands = Commands(config, self._media)
+        self._rotation = Rotation(paths.run / "rotation.json")
+        self._commands = Commands(self._rotation.merge(config), self._media)
         self._replies = Replies()
         self._server: Optional[NgServer] = None
         self._started = time.monotonic()
         self._stop = asyncio.Event()
         self._reloading = asyncio.Lock()
+        self._keyring = Keyring(
+            self._rotation, self._commands.calls, take=self._take, files=config, lock=self._reloading
+        )
         self._tasks: Set[asyncio.Task[None]] = set()
         self._quiet: Set[str] = set()
         self._media_pid = 0
+        self._watch = Watch(self._commands, calls=self._listed, status=self._media_status)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises ``RelayError`` when a socket cannot be bound."""
@@ -57,20 +65,29 @@ class Daemon:
         await self._either(self._media.ready.wait())
         console = Console(
             self._paths.control_socket,
-            {"status": self._status, "calls": self._calls, "reload": self._reload},
+            {
+                "status": self._status,
+                "calls": self._calls,
+                "reload": self._reload,
+                **self._keyring.commands,
+            },
         )
         try:
             if not self._stop.is_set():
                 self._server = await self._listen(self._commands.config)
+                await self._export(self._commands.config)
                 await console.open()
                 LOG.info("ready: node %s, NG on %s:%d", self._commands.config.node, *self._commands.config.ng)
                 self._spawn(self._sweep())
                 self._spawn(self._close_overdue())
+                self._spawn(self._watch.run())
+                self._spawn(self._watch.webhook.run())
                 await self._stop.wait()
         finally:
             if self._server is not None:
                 await self._server.close()
             await console.close()
+            await self._watch.exporter.close()
             for task in self._tasks:
                 task.cancel()
 
@@ -99,6 +116,13 @@ class Daemon:
             raise RelayError(
                 f"NG socket {host}:{port}: {error.strerror}", hint="is another relay running on this address?"
             ) from error
+
+    async def _export(self, config: Config) -> None:
+        try:
+            await self._watch.exporter.listen(config.metrics.listen)
+        except OSError as error:
+            host, port = config.metrics.listen or ("", 0)
+            raise RelayError(f"metrics on {host}:{port}: {error.strerror}") from error
 
     async def _prepare(self) -> None:
         """Set up a media process that was just reached, and take over the calls it holds."""
@@ -161,7 +185,9 @@ class Daemon:
     async def _reload(self, _request: Json) -> Json:
         async with self._reloading:
             try:
-                await self._take(configuration.load(self._paths.config, self._paths.keys))
+                files = configuration.load(self._paths.config, self._paths.keys)
+                await self._take(self._rotation.merge(files))
+                self._keyring.files = files
             except (RelayError, MediaError) as error:
                 LOG.error("reload refused, the old configuration goes on: %s", error)  # noqa: TRY400 - expected
                 return {"ok": False, "error": str(error)}
@@ -173,13 +199,15 @@ class Daemon:
         old = self._commands.config
         fresh = await self._listen(config) if config.ng != old.ng else None
         try:
+            await self._export(config)
             if self._media.ready.is_set():
                 await self._push(config)
         except MediaDownError:
             LOG.warning("the media process gets the new configuration when it is back")
-        except MediaError:
+        except (RelayError, MediaError):
             if fresh is not None:
                 await fresh.close()
+            await self._export(old)
             await self._push(old)
             raise
         self._commands.config = config
@@ -207,12 +235,18 @@ class Daemon:
 
     async def _calls(self, _request: Json) -> Json:
         try:
-            reply = await self._media.request("stats")
+            return {"ok": True, "calls": await self._listed()}
         except MediaError as error:
             return {"ok": False, "error": str(error)}
+
+    async def _listed(self) -> List[Json]:
+        reply = await self._media.request("stats")
         counted = {call["call"]: call["streams"] for call in reply["calls"]}
         branches = list(self._commands.calls)
-        return {"ok": True, "calls": [report.listed(b, counted.get(b.media_id, [])) for b in branches]}
+        return [report.listed(branch, counted.get(branch.media_id, [])) for branch in branches]
+
+    async def _media_status(self) -> Json:
+        return await self._media.request("status")
 
 
 def release_digest() -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Dict, Optional, Sequence
 
 from vosctl.errors import RelayError, VosctlError
-from vosctl.relay import admin, logs, supervise
+from vosctl.relay import admin, handover, logs, supervise
 from vosctl.relay.paths import CONFIG, KEYS, RUN, RelayPaths
 
 LOG = logging.getLogger("vosctl.relay")
@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--log", type=Path, metavar="FILE", help="default: standard error")
         if name == "supervise":
             command.add_argument("--foreground", action="store_true", help="stay, as systemd wants it")
+            command.add_argument("--resume", metavar="STATE", help=argparse.SUPPRESS)
         if name in {"control", "media"}:
             command.add_argument("--supervised", type=int, metavar="PID", help=argparse.SUPPRESS)
     return parser
@@ -54,7 +55,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if options.command in {"control", "media"}:
             return _process(options, paths)
         if options.command == "supervise":
-            return supervise.supervise(paths, foreground=options.foreground)
+            resumed = handover.parse(options.resume)
+            return supervise.supervise(paths, foreground=options.foreground, resumed=resumed)
         if options.command == "stop":
             sys.stdout.write("stopped\n" if supervise.stop(paths) else "not running\n")
             return 0

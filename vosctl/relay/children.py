@@ -11,8 +11,10 @@ import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import List, Optional
+from typing import List, Optional, Union
 
+from vosctl.relay import handover
+from vosctl.relay.handover import Adopted, Handover
 from vosctl.relay.paths import RelayPaths
 
 LOG = logging.getLogger(__name__)
@@ -31,10 +33,20 @@ class Child:
         self.name = name
         self._command = command
         self._log = log
-        self._process: Optional[subprocess.Popen[bytes]] = None
+        self._process: Union[subprocess.Popen[bytes], Adopted, None] = None
         self._since = 0.0
         self._pause = BACKOFF_FIRST
         self.due = 0.0
+
+    @property
+    def pid(self) -> int:
+        """The process' id, 0 when there is none."""
+        return self._process.pid if self._process is not None else 0
+
+    def adopt(self, pid: int) -> None:
+        """Take over the process ``pid``, which runs already."""
+        self._since = time.monotonic()
+        self._process = Adopted(pid)
 
     @property
     def running(self) -> bool:
@@ -56,11 +68,11 @@ class Child:
 
     def reap(self) -> None:
         """Notice a death and set the time of the next start: later each time, at once after a steady run."""
-        if self._process is None or self._process.poll() is None:
+        code = None if self._process is None else self._process.poll()
+        if code is None:
             return
         if time.monotonic() - self._since >= STEADY_SECONDS:
             self._pause = BACKOFF_FIRST
-        code = self._process.returncode
         self._process = None
         self._retry(
             f"ended with signal {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
@@ -93,25 +105,61 @@ class Child:
 class Supervisor:
     """Holds the children and the signals. ``run`` returns after SIGTERM or SIGINT."""
 
-    def __init__(self, paths: RelayPaths, *, foreground: bool) -> None:
+    def __init__(
+        self, paths: RelayPaths, *, foreground: bool, lock: int, resumed: Optional[Handover] = None
+    ) -> None:
         log = None if foreground else paths.log
         self._paths = paths
         self.children = [Child(name, _command(name, paths, log), log) for name in ("media", "control")]
-        self._stopping = False
+        self._lock = lock
+        # At an upgrade, running media is told from this by its files: they may be gone by then.
+        self._digest = handover.media_digest()
+        self._resumed = resumed
+        self._stopping = self._upgrading = False
         self._wake, self._alarm = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def run(self) -> None:
-        """Keep the children alive until told to stop, then end them, control first."""
+        """Keep the children alive until told to stop, then end them, control first.
+
+        SIGUSR1 is an upgrade: control ends, and this process becomes the program that now lies where it
+        was started from. Media goes on when none of its files differ.
+        """
         signal.set_wakeup_fd(self._alarm, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, self._reload)
+        signal.signal(signal.SIGUSR1, self._upgrade)
         signal.signal(signal.SIGCHLD, _nothing)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, handover.SIGNALS)
+        if self._resumed is not None:
+            self._resume(self._resumed)
         while not self._stopping:
+            if self._upgrading:
+                self._hand_over()
             self._sleep(self._revive())
         for child in reversed(self.children):
             child.stop()
         LOG.info("stopped")
+
+    def _resume(self, given: Handover) -> None:
+        media = self.children[0]
+        if not given.media:
+            return
+        media.adopt(given.media)
+        if given.digest == self._digest:
+            LOG.info("upgraded: media, process %d, goes on", given.media)
+        else:
+            LOG.warning("upgraded: media has other files now and starts anew")
+            media.stop()
+
+    def _hand_over(self) -> None:
+        self._upgrading = False
+        words = handover.command()
+        if not handover.runs(words):
+            return
+        media, control = self.children
+        control.stop()
+        handover.become(words, Handover(self._lock, media.pid if media.running else 0, self._digest))
 
     def _revive(self) -> float:
         """Start who is due; return the seconds until the next one is."""
@@ -130,6 +178,9 @@ class Supervisor:
 
     def _stop(self, _number: int, _frame: object) -> None:
         self._stopping = True
+
+    def _upgrade(self, _number: int, _frame: object) -> None:
+        self._upgrading = True
 
     def _reload(self, _number: int, _frame: object) -> None:
         self.children[1].signal(signal.SIGHUP)

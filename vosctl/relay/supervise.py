@@ -14,6 +14,7 @@ from vosctl.errors import RelayError
 from vosctl.relay import admin, logs
 from vosctl.relay.children import STOP_SECONDS, Supervisor
 from vosctl.relay.control import config as configuration
+from vosctl.relay.handover import Handover
 from vosctl.relay.paths import RelayPaths
 
 LOG = logging.getLogger(__name__)
@@ -22,13 +23,21 @@ READY_SECONDS = 15.0
 DEATHS_AT_START = 4
 
 
-def supervise(paths: RelayPaths, *, foreground: bool) -> int:
+def supervise(paths: RelayPaths, *, foreground: bool, resumed: Optional[Handover] = None) -> int:
     """Run the relay; return an exit code.
+
+    ``resumed``: what an older program left to this one, in this same process; see ``handover``.
 
     In the foreground it returns when the relay has stopped. Else it returns as soon as the relay, in
     a session of its own, answers. Raises ``RelayError`` when it runs already, cannot start, or does
     not answer within ``READY_SECONDS``.
     """
+    if resumed is not None:
+        # Nothing may stop it here: media would end with it. Control says what is wrong with the configuration.
+        os.set_inheritable(resumed.lock, False)
+        logs.configure("supervisor", None if foreground else paths.log)
+        _hold(paths, resumed.lock, foreground=foreground, resumed=resumed)
+        return 0
     configuration.load(paths.config, paths.keys)
     paths.run.mkdir(mode=0o755, parents=True, exist_ok=True)
     lock = _lock(paths.pidfile)
@@ -94,11 +103,11 @@ def _detach(paths: RelayPaths, lock: int) -> NoReturn:
         os._exit(code)
 
 
-def _hold(paths: RelayPaths, lock: int, *, foreground: bool) -> None:
+def _hold(paths: RelayPaths, lock: int, *, foreground: bool, resumed: Optional[Handover] = None) -> None:
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     try:
-        Supervisor(paths, foreground=foreground).run()
+        Supervisor(paths, foreground=foreground, lock=lock, resumed=resumed).run()
     finally:
         for path in (paths.control_socket, paths.media_socket, paths.pidfile):
             path.unlink(missing_ok=True)

@@ -9,7 +9,6 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -298,11 +297,17 @@ def test_the_real_relay_is_installed_started_reloaded_upgraded_and_put_back(rela
         == relay(node, {"dscp": 34}).files["/etc/vosctl/relay.json"]["digest"]
     )
     assert supervisor(node) == pid
-    # Another release restarts it; without a confirmation the old one runs again.
+    # Another release upgrades it in place, and its media, the same in both, goes on; without a confirmation
+    # the old one runs again.
+    media = node.ask("status")["relay"]["media"]["pid"]
     link = os.readlink(node.path("/opt/vosctl/current"))  # noqa: PTH115  as text
     other = relay(node, {"dscp": 34}, archive=release().archive + b"\0" * 512)
-    assert node.apply(other, window=0.5)["changed"][0].startswith("release 0.1.0-")
+    applied = node.apply(other, window=0.5)
+    assert applied["changed"][0].startswith("release 0.1.0-")
+    assert applied["changed"][-1] == "service vosctl-relay upgrade"
     assert wait_until(lambda: node.ask("status")["pending"] is None)
     assert os.readlink(node.path("/opt/vosctl/current")) == link  # noqa: PTH115
-    assert node.ask("status")["relay"]["ok"]
-    assert Path(f"/proc/{supervisor(node)}").exists()
+    status = node.ask("status")["relay"]
+    assert status["ok"]
+    assert link.endswith(status["release"])
+    assert (supervisor(node), status["media"]["pid"]) == (pid, media)

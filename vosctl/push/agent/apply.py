@@ -160,7 +160,9 @@ class Apply:
             "deadline": None,
             "until": None,
             "changed": work.changed,
-            "restarted": [item["name"] for item, action in work.actions if action in ("restart", "reload")],
+            "restarted": [
+                item["name"] for item, action in work.actions if action in ("restart", "reload", "upgrade")
+            ],
         }
 
     def _steps(self, work: Work) -> None:

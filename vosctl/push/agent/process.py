@@ -23,6 +23,16 @@ def alive(pid: int, start: int | None) -> bool:
     return start is not None and started(pid) == start
 
 
+def handles(pid: int, number: int) -> bool:
+    """Return whether a process has a handler for a signal (proc(5), SigCgt)."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as stream:
+            masks = [line.split()[1] for line in stream if line.startswith(b"SigCgt:")]
+    except OSError:
+        return False
+    return bool(masks) and bool(int(masks[0], 16) >> (number - 1) & 1)
+
+
 def command_line(pid: int) -> list[str]:
     """Return a process' arguments, [] when it is gone."""
     try:

@@ -7,6 +7,7 @@ import json
 import os
 import time
 
+from vosctl.push.agent import release
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
@@ -79,20 +80,28 @@ def reload(node: Node) -> bool:
 
 
 def wait_for_config(node: Node) -> None:
-    """Wait until the relay says that it runs the node's relay.json; raises AgentError when it does not."""
+    """Wait until the relay says that it runs the node's relay.json, and the release in use.
+
+    Raises AgentError when it does not.
+    """
     digest = _config_digest(node)
+    program = str((release.observe(node) or {}).get("digest") or "")[:12]
     until = time.monotonic() + SECONDS
     found: dict[str, Any] | None = None
     while time.monotonic() < until:
         found = status(node)
-        if found is not None and (digest is None or found.get("config_digest") == digest):
+        if (
+            found is not None
+            and (digest is None or found.get("config_digest") == digest)
+            and (not program or found.get("release") in ("", None, program))
+        ):
             return
         time.sleep(0.05)
     if found is None:
         raise AgentError(
             "io", f"the relay does not answer on {RUN}/control.sock", hint=HINT, item=SERVICE, step="services"
         )
-    message = "the relay answers but still runs another configuration"
+    message = "the relay answers but still runs another configuration or release"
     raise AgentError("io", message, hint=HINT, item=SERVICE, step="services")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from vosctl.push.agent import relay, systemd
+import signal
+
+from vosctl.push.agent import process, relay, systemd
 from vosctl.push.agent.errors import AgentError
 from vosctl.push.agent.initd import InitScript
 from vosctl.push.agent.supervised import Supervised
@@ -52,8 +54,9 @@ def due(
     reloads: Collection[str],
     release: bool,
 ) -> str:
-    """Return what a wanted service needs: ``start``, ``stop``, ``restart``, ``reload`` or "".
+    """Return what a wanted service needs: ``start``, ``stop``, ``restart``, ``upgrade``, ``reload`` or "".
 
+    An upgrade is the relay's way to a new release: its media goes on where that has not changed.
     ``files``: the paths that change; ``reloads``: the services that they name; ``release``: a new one came.
     """
     if item["state"] == "stopped":
@@ -61,8 +64,10 @@ def due(
     if found["state"] != "running":
         return "start"
     new_program = release and any(word.startswith(RELEASE_LINK) for word in item.get("supervise") or ())
-    if new_program or unit(item["name"]) in files:
+    if unit(item["name"]) in files:
         return "restart"
+    if new_program:
+        return "upgrade" if item["name"] == relay.SERVICE else "restart"
     return "reload" if item["name"] in reloads else ""
 
 
@@ -78,6 +83,8 @@ def save(node: Node, item: dict[str, Any], action: str) -> dict[str, Any]:
 def act(node: Node, item: dict[str, Any], action: str) -> None:
     """Do ``action`` with a service and see that it worked; raises AgentError."""
     found = _known(node, item)
+    if action == "upgrade" and not _upgraded(found):
+        action = "restart"
     if action == "reload":
         _reload(node, found)
     if action in ("stop", "restart"):
@@ -106,6 +113,12 @@ def _known(node: Node, item: dict[str, Any]) -> Runner:
         )
         raise AgentError("unsupported", message, hint=hint, item=item["name"], step="services")
     return found
+
+
+def _upgraded(found: Runner) -> bool:
+    """Tell the relay to become the release that the link names; return False when it cannot do that."""
+    now = found.identity()
+    return now is not None and process.handles(now[0], signal.SIGUSR1) and process.send(*now, signal.SIGUSR1)
 
 
 def _reload(node: Node, found: Runner) -> None:
@@ -141,6 +154,8 @@ def _restore_state(node: Node, record: dict[str, Any], found: Runner) -> None:
         act(node, record["item"], "start")
     elif record["action"] in ("start", "restart") and not _same(record["identity"], found.identity()):
         act(node, record["item"], "restart")
+    elif record["action"] == "upgrade":
+        act(node, record["item"], "upgrade")
     elif record["action"]:
         act(node, record["item"], "reload")
 

@@ -74,7 +74,7 @@ def rtpengine(bed: Bed, _mode: str = "none") -> Iterator[Subject]:
     command = [
         "rtpengine", "--config-file=none", "--foreground", "--table=-1", f"--interface={RELAY_ADDRESS}",
         f"--listen-ng={NG[0]}:{NG[1]}", f"--port-min={PORTS[0]}", f"--port-max={PORTS[1]}",
-        "--log-stderr", "--log-level=2", "--timeout=600", "--silent-timeout=600",
+        "--log-stderr", "--log-level=2", "--timeout=600", "--silent-timeout=600", "--delete-delay=0",
     ]  # fmt: skip
     process = bed.start(bed.relay, RELAY_CORE, command, stderr=subprocess.DEVNULL)
     try:

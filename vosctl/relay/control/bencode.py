@@ -27,11 +27,14 @@ def encode(value: Value) -> bytes:
     return b"".join(parts)
 
 
+def _text(value: str) -> bytes:
+    raw = value.encode("utf-8", "surrogateescape")
+    return b"%d:%b" % (len(raw), raw)
+
+
 def _encode(value: Value, parts: List[bytes]) -> None:
     if isinstance(value, str):
-        raw = value.encode("utf-8", "surrogateescape")
-        parts.append(b"%d:" % len(raw))
-        parts.append(raw)
+        parts.append(_text(value))
     elif isinstance(value, bool):
         raise TypeError("bencode has no booleans")
     elif isinstance(value, int):
@@ -39,8 +42,11 @@ def _encode(value: Value, parts: List[bytes]) -> None:
     elif isinstance(value, dict):
         parts.append(b"d")
         for key, item in value.items():
-            _encode(key, parts)
-            _encode(item, parts)
+            parts.append(_text(key))
+            if isinstance(item, str):
+                parts.append(_text(item))
+            else:
+                _encode(item, parts)
         parts.append(b"e")
     elif isinstance(value, (list, tuple)):
         parts.append(b"l")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
-from dataclasses import replace
 from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple
 
 from vosctl.relay.control import admission, interfaces, legs, negotiate, proxying, report, sdp
@@ -17,6 +17,7 @@ from vosctl.relay.control.media import MediaClient, MediaDownError, MediaError
 from vosctl.relay.control.negotiate import Step
 from vosctl.relay.control.request import LoadLimitError, RefusalError, Request, normal, read
 from vosctl.relay.control.tally import Tally
+from vosctl.relay.control.values import replace
 
 LOG = logging.getLogger(__name__)
 
@@ -239,7 +240,7 @@ class Commands:
             await self._media.request("remove", call=old.media_id, stream=command.stream)
             return
         await self._media.request(
-            "change", call=old.media_id, stream=command.stream, **command.undo, blob=old.as_json()
+            "change", call=old.media_id, stream=command.stream, **command.undo, blob=old.record()
         )
 
     async def counted(self, branch: Branch) -> report.Streams:
@@ -389,7 +390,8 @@ def _dscp(request: Request, configured: int) -> int:
 
 def _restored(call: Dict[str, Any]) -> Optional[Branch]:
     try:
-        branch = branch_from_json(call["blob"])
+        blob = call["blob"]
+        branch = branch_from_json(json.loads(blob) if isinstance(blob, str) else blob)
         for stream in call["streams"]:
             # Control may have ended between a stream's start and the record of it.
             if stream["stream"] < len(branch.streams):

@@ -7,7 +7,6 @@ import base64
 import logging
 import os
 import urllib.parse
-from dataclasses import replace
 from functools import partial
 from typing import Any, Awaitable, Callable, Dict, List, Mapping, Optional, Tuple
 
@@ -16,6 +15,7 @@ from vosctl.relay.control.calls import Branch, Calls, End
 from vosctl.relay.control.legs import SIDES
 from vosctl.relay.control.media import MediaClient
 from vosctl.relay.control.request import RefusalError, Request
+from vosctl.relay.control.values import replace
 
 LOG = logging.getLogger(__name__)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any, List, NamedTuple, Optional, Tuple
 
+from vosctl.relay.control.addresses import ip_address
 from vosctl.relay.control.config import Config, Peer
 from vosctl.relay.control.request import RefusalError, Request
 from vosctl.relay.control.sdp import Description
@@ -82,7 +82,7 @@ def _one(config: Config, said: str, peer: Optional[Peer], address: Optional[str]
 
 
 def _length(interface: Interface, address: str) -> int:
-    found = ipaddress.ip_address(address)
+    found = ip_address(address)
     return max(n.prefixlen for n in interface.networks if n.version == found.version and found in n)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import NamedTuple, Optional, Tuple
 
+from vosctl.relay.control.addresses import ip_address
 from vosctl.relay.control.calls import Endpoint
 from vosctl.relay.control.config import Peer
 from vosctl.relay.control.request import Request
@@ -75,5 +76,5 @@ def _behind_nat(address: str, source: str, request: Request, peer: Optional[Peer
 
 def is_local(address: str) -> bool:
     """Tell whether ``address`` cannot be reached from another network."""
-    found = ipaddress.ip_address(address)
+    found = ip_address(address)
     return any(found.version == network.version and found in network for network in LOCAL_NETWORKS)

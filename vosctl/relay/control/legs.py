@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from vosctl.relay.control.calls import Branch, End, Party, Stream
+from vosctl.relay.control.values import replace
 
 Leg = Dict[str, Any]
 SIDES = ("a", "b")
@@ -86,7 +86,7 @@ def commands(old: Optional[Branch], new: Branch) -> List[Command]:
         result.append(Command("change", first_open, {}, {}))
     if result:
         last = result[-1]
-        result[-1] = last._replace(fields={**last.fields, "blob": opened.as_json()})
+        result[-1] = last._replace(fields={**last.fields, "blob": opened.record()})
     return result
 
 

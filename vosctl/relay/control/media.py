@@ -17,6 +17,7 @@ RETRY_MOST = 1.0
 MAX_BUFFER = 256 << 20
 
 Reply = Dict[str, Any]
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class MediaError(Exception):
@@ -142,7 +143,7 @@ class MediaClient:
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         message = {"id": number, "cmd": command, **fields}
-        self._line.transport.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        self._line.transport.write(_encode(message).encode() + b"\n")
         try:
             reply = await asyncio.wait_for(future, REPLY_TIMEOUT)
         except asyncio.TimeoutError:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import List, NamedTuple, Optional
 
-from vosctl.relay.control import crypto_attr, sdp
+from vosctl.relay.control import crypto_attr, sdes, sdp
 from vosctl.relay.control.calls import Branch, End, Party, Stream
 from vosctl.relay.control.config import Config, Peer
 from vosctl.relay.control.crypto_attr import PLAIN, CryptoError, Transform
 from vosctl.relay.control.learning import far_end
 from vosctl.relay.control.request import RefusalError, Request
 from vosctl.relay.control.rewrite import REJECTED, Outgoing, write
+from vosctl.relay.control.values import replace
 
 
 class Step(NamedTuple):
@@ -87,6 +87,7 @@ def _outgoing(branch: Branch, index: int, to_side: int, *, answering: bool) -> O
         direction=other.direction,
         protocol=end.protocol,
         crypto=end.said,
+        sdes=sdes.lines(end, answering=answering) if sdes.ends_here(stream) else None,
     )
 
 
@@ -100,7 +101,13 @@ def _offered(step: Step, media: sdp.Media, old: Stream) -> Stream:
     pts = tuple(media.codecs)
     mux = step.request.words("rtcp-mux")
     sender = _heard(step, media, old.ends[side])
-    sender = _keyed(step, media, sender, opened=old.open)
+    protocol = _protocol(step, media.protocol)
+    secure = sdes.is_secure(media.protocol)
+    through = secure and protocol == media.protocol and not sdes.usable(media) and not _is_srtp(step.peer(side))
+    if secure and not through:
+        sender = sdes.offered_by(media, sender, answered=step.branch.answered and old.open)
+    else:
+        sender = _keyed(step, media, sdes.cleared(sender), opened=old.open)
     sender = replace(
         sender,
         pts=sender.pts or pts,
@@ -111,11 +118,14 @@ def _offered(step: Step, media: sdp.Media, old: Stream) -> Stream:
     receiver = replace(
         receiver,
         direction="sendrecv",
-        protocol=_protocol(step.request, media.protocol),
+        protocol=protocol,
         pts=tuple(sorted({*receiver.pts, *pts})),
         wants_mux=bool(mux & {"offer", "require"}) or (media.rtcp_mux and "demux" not in mux),
     )
-    receiver = _sealed(receiver, step.peer(1 - side))
+    if sdes.is_secure(protocol) and not through:
+        receiver = sdes.offering(receiver)
+    else:
+        receiver = _sealed(replace(receiver, offers=()), step.peer(1 - side))
     return Stream(media.kind, open=old.open).with_end(side, sender).with_end(1 - side, receiver)
 
 
@@ -128,25 +138,45 @@ def _answered(step: Step, media: sdp.Media, old: Stream) -> Stream:
     policy = "accept" if mux & {"accept", "demux"} else "reject" if "reject" in mux else offerer.mux_reply
     from_offerer, from_answerer = sdp.negotiated(offerer.codecs, media.codecs)
     answerer = _heard(step, media, answerer)
-    answerer = _keyed(step, media, answerer, opened=step.branch.answered and old.open)
+    if answerer.offers:
+        answerer = sdes.answered_by(media, answerer)
+    else:
+        answerer = _keyed(step, media, sdes.cleared(answerer), opened=step.branch.answered and old.open)
     answerer = replace(answerer, mux=both, pts=from_answerer)
     offerer = replace(
         offerer,
         mux=offerer.wants_mux and (policy == "accept" or (policy != "reject" and both)),
         pts=from_offerer,
     )
-    offerer = _sealed(offerer, step.peer(1 - side))
+    offerer = _sealed(sdes.completed(offerer), step.peer(1 - side))
     return replace(old, rejected=False).with_end(side, answerer).with_end(1 - side, offerer)
 
 
-def _protocol(request: Request, offered: str) -> str:
-    """Return the transport protocol to offer; only the feedback suffix can be put on or taken off."""
-    wanted = request.text("transport-protocol").upper()
-    if not wanted or wanted == offered.upper():
-        return offered
-    if wanted not in sdp.RTP_PROTOCOLS or wanted.rstrip("F") != offered.upper().rstrip("F"):
+def _is_srtp(peer: Optional[Peer]) -> bool:
+    return peer is not None and peer.mode == sdes.SRTP
+
+
+def _protocol(step: Step, offered: str) -> str:
+    """Return the transport protocol to offer.
+
+    A trunk's encryption is the site's word and stronger than the proxy's; of itself a trunk's SRTP ends
+    at the relay. DTLS-SRTP can be passed on, not made or ended.
+    """
+    sender, receiver = step.peer(step.side), step.peer(1 - step.side)
+    if _is_srtp(sender) and sdes.secured(offered, secure=False) == offered and "TLS" not in offered.upper():
+        raise RefusalError(f"trunk `{step.branch.parties[step.side].name}` is srtp here, the peer offers {offered}")
+    wanted = step.request.text("transport-protocol").upper()
+    tls = "TLS" in offered.upper()
+    if wanted and (
+        wanted not in sdp.RTP_PROTOCOLS
+        or ("TLS" in wanted) != tls
+        or (tls and wanted.rstrip("F") != offered.upper().rstrip("F"))
+    ):
         raise RefusalError(f"transport-protocol: {offered} cannot be turned into {wanted[:40]}")
-    return wanted
+    protocol = offered if wanted in {"", offered.upper()} else wanted
+    if receiver is not None and receiver.is_trunk and receiver.mode != crypto_attr.NONE:
+        return sdes.secured(protocol, secure=_is_srtp(receiver))
+    return sdes.secured(protocol, secure=False) if _is_srtp(sender) and not wanted else protocol
 
 
 def _heard(step: Step, media: sdp.Media, old: End) -> End:
@@ -172,7 +202,7 @@ def _heard(step: Step, media: sdp.Media, old: End) -> End:
 def _keyed(step: Step, media: sdp.Media, end: End, *, opened: bool) -> End:
     """Return the end with the key that its party's media comes with, and the one that it is to get."""
     peer = step.peer(step.side)
-    mode = crypto_attr.NONE if peer is None else peer.mode
+    mode = crypto_attr.NONE if peer is None or _is_srtp(peer) else peer.mode
     if media.crypto is None:
         if opened and end.rx.encrypts:
             return end
@@ -212,7 +242,7 @@ def _accepted(text: str, end: End, party: Party, peer: Optional[Peer]) -> Transf
 
 def _sealed(end: End, peer: Optional[Peer]) -> End:
     """Return the end with a key of its own for what its party is to get, unless it has one since before."""
-    if end.tx.encrypts or peer is None or peer.mode == crypto_attr.NONE:
+    if end.tx.encrypts or peer is None or _is_srtp(peer) or peer.mode == crypto_attr.NONE:
         return end
     tx = crypto_attr.fresh(peer.mode, peer.key)
     return replace(end, tx=tx, said=tx)

@@ -6,6 +6,7 @@ import ipaddress
 from typing import Optional, Tuple, Union
 
 from vosctl.relay.control import interfaces
+from vosctl.relay.control.addresses import ip_address
 from vosctl.relay.control.config import Config, Peer
 from vosctl.relay.control.crypto_attr import NONE
 from vosctl.relay.control.learning import LOCAL_NETWORKS
@@ -66,7 +67,7 @@ def _apart(config: Config, request: Request, description: Description, peers: Pe
     if near.name != far.name or request.text("address-family"):
         return True
     kinds = {_kind(network.network_address) for network in answerer.networks}
-    return kinds != {_kind(ipaddress.ip_address(address)) for address in addresses}
+    return kinds != {_kind(ip_address(address)) for address in addresses}
 
 
 def _kind(address: Address) -> Tuple[int, str]:

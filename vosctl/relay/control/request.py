@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from typing import Any, Dict, FrozenSet, List, Optional
+
+from vosctl.relay.control.addresses import ip_address
 
 MAX_ID = 512
 MAX_FLAGS = 64
@@ -113,7 +114,7 @@ def _advertised(values: Dict[str, Any]) -> str:
     """Return the address that descriptions are to show in the place of the relay's own, or nothing."""
     text = _field(values, "media-address")
     try:
-        return str(ipaddress.ip_address(text)) if text else ""
+        return str(ip_address(text)) if text else ""
     except ValueError:
         raise RefusalError("media-address is no IP address") from None
 
@@ -124,6 +125,6 @@ def _source(value: Any) -> Optional[str]:
     if not words:
         return None
     try:
-        return str(ipaddress.ip_address(words[-1].strip("[]")))
+        return str(ip_address(words[-1].strip("[]")))
     except ValueError:
         raise RefusalError("received-from holds no IP address") from None

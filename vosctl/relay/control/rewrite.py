@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
-from typing import List, NamedTuple, Optional, Sequence
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
+from vosctl.relay.control.addresses import ip_address
 from vosctl.relay.control.crypto_attr import NAME as VOS_CRYPTO
 from vosctl.relay.control.crypto_attr import Transform
 from vosctl.relay.control.sdp import DIRECTIONS, Description, Line, Media
@@ -28,7 +28,10 @@ _REPLACED = _ICE | {"rtcp", "rtcp-mux", "rtcp-mux-only", "bundle-only", VOS_CRYP
 
 
 class Outgoing(NamedTuple):
-    """What one ``m=`` line offers to the receiving party; ``port`` 0 rejects the stream."""
+    """What one ``m=`` line offers to the receiving party; ``port`` 0 rejects the stream.
+
+    ``sdes`` takes the place of the sender's ``a=crypto`` lines; None leaves SRTP to the parties.
+    """
 
     port: int
     rtcp_port: int
@@ -36,6 +39,7 @@ class Outgoing(NamedTuple):
     direction: str
     protocol: str
     crypto: Optional[Transform] = None
+    sdes: Optional[Tuple[str, ...]] = None
 
 
 REJECTED = Outgoing(0, 0, False, "inactive", "")
@@ -73,7 +77,7 @@ def _family(address: str) -> str:
 
 def _connection(line: Line, address: str) -> str:
     written = line.value.split()[2].partition("/")[0]
-    if ipaddress.ip_address(written).is_unspecified:
+    if ip_address(written).is_unspecified:
         return f"c={line.value}"
     return f"c=IN {_family(address)} {address}"
 
@@ -97,7 +101,7 @@ def _media(lines: List[str], media: Media, stream: Outgoing, address: str, *, rt
             lines.append(_connection(line, address))
         elif line.type != "a":
             lines.append(f"{line.type}={line.value}")
-        elif stream.port and not _is_dropped(line) and not _is_foreign(line, protocol):
+        elif stream.port and not (_is_dropped(line) or _is_foreign(line, protocol) or _is_secret(line, stream)):
             lines.append(f"a={line.value}")
     if not stream.port:
         return
@@ -108,6 +112,12 @@ def _media(lines: List[str], media: Media, stream: Outgoing, address: str, *, rt
         lines.append("a=rtcp-mux")
     if stream.crypto is not None and stream.crypto.encrypts:
         lines.append(f"a={VOS_CRYPTO}:{stream.crypto.attribute()}")
+    lines.extend(f"a=crypto:{value}" for value in stream.sdes or ())
+
+
+def _is_secret(line: Line, stream: Outgoing) -> bool:
+    """Tell whether the line is about SRTP keys that end at the relay."""
+    return stream.sdes is not None and line.attribute in {"crypto", "key-mgmt", "fingerprint", "setup"}
 
 
 def _is_foreign(line: Line, protocol: str) -> bool:

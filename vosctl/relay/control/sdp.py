@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
+import functools
 from dataclasses import dataclass
 from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from vosctl.relay.control.addresses import ip_address
 
 MAX_BYTES = 65535
 MAX_LINES = 1000
@@ -34,6 +36,11 @@ class SdpError(ValueError):
     """The text is no session description that the relay can carry; the message names the line."""
 
 
+@functools.lru_cache(maxsize=1024)
+def _attribute(value: str) -> str:
+    return value.partition(":")[0].strip().lower()
+
+
 class Line(NamedTuple):
     """One ``<type>=<value>`` line."""
 
@@ -43,7 +50,7 @@ class Line(NamedTuple):
     @property
     def attribute(self) -> str:
         """Name of an ``a=`` line's attribute; empty for other lines."""
-        return self.value.partition(":")[0].strip().lower() if self.type == "a" else ""
+        return _attribute(self.value) if self.type == "a" else ""
 
     @property
     def argument(self) -> str:
@@ -73,6 +80,7 @@ class Media:
     rtcp_mux: bool
     codecs: Dict[int, str]
     crypto: Optional[str]
+    sdes: Tuple[str, ...]
 
     @property
     def rejected(self) -> bool:
@@ -87,7 +95,7 @@ class Media:
     @property
     def held(self) -> bool:
         """Whether the address is 0.0.0.0 or ::, which means hold (RFC 3264 §8.4)."""
-        return ipaddress.ip_address(self.address).is_unspecified
+        return ip_address(self.address).is_unspecified
 
 
 @dataclass(frozen=True)
@@ -139,7 +147,7 @@ def _connection(section: List[Line], first: int) -> Optional[str]:
             continue
         words = line.value.split()
         try:
-            address = ipaddress.ip_address(words[2].partition("/")[0])
+            address = ip_address(words[2].partition("/")[0])
         except (IndexError, ValueError):
             raise SdpError(f"line {number}: no address in c={line.value[:80]}") from None
         if words[:2] != ["IN", f"IP{address.version}"]:
@@ -188,6 +196,7 @@ def _media(section: List[Line], first: int, address: Optional[str], way: Optiona
         rtcp_mux=any(line.attribute == "rtcp-mux" for line in lines),
         codecs=_codecs(formats, lines, first) if protocol.upper() in RTP_PROTOCOLS else {},
         crypto=next((line.argument for line in lines if line.attribute == "vos-crypto"), None),
+        sdes=tuple(line.argument for line in lines if line.attribute == "crypto"),
     )
 
 
@@ -200,7 +209,7 @@ def _rtcp(lines: List[Line], first: int) -> Optional[Rtcp]:
         if len(words) < 4:
             return Rtcp(port, None)
         try:
-            return Rtcp(port, str(ipaddress.ip_address(words[3])))
+            return Rtcp(port, str(ip_address(words[3])))
         except ValueError:
             raise SdpError(f"line {number}: no address in a=rtcp:{line.argument[:80]}") from None
     return None

@@ -6,6 +6,8 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 
+from vosctl.relay.control.addresses import ip_address
+
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 # From the weakest to the strongest: what two ends say of one call, the stronger wins.
@@ -47,7 +49,7 @@ class Interface:
 
     def reaches(self, address: str) -> bool:
         """Tell whether ``address`` is in one of its networks."""
-        found = ipaddress.ip_address(address)
+        found = ip_address(address)
         return any(found.version == network.version and found in network for network in self.networks)
 
 
@@ -75,7 +77,7 @@ DEFAULT_ALERTS = Alerts()
 
 
 def _of(addresses: Iterable[str], family: int) -> Optional[str]:
-    return next((a for a in addresses if ipaddress.ip_address(a).version == family), None)
+    return next((a for a in addresses if ip_address(a).version == family), None)
 
 
 def read_limits(tree: Any) -> Limits:

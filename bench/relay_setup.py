@@ -1,0 +1,104 @@
+"""How fast calls come and go, and what memory they take: beside rtpengine, in one run."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.relay_bed import NG, Bed, bed
+from bench.relay_subjects import Subject, endpoints, rtpengine, sdp, set_up, version, vosctl
+from vosctl.relay.control import bencode
+
+NAMES = ("relay-setup-rate", "relay-memory")
+
+_SECONDS = 3.0
+_AT_ONCE = 32
+_CALLS = 2000
+_WARM = 50
+
+
+def run(name: str) -> dict[str, Any]:
+    """Measure ``name`` on both relays."""
+    measure = _cycles if name == "relay-setup-rate" else _kilobytes
+    with bed() as made:
+        with vosctl(made) as subject:
+            figure = measure(made, subject)
+        with rtpengine(made) as subject:
+            peer_figure = measure(made, subject)
+    return {
+        "name": name,
+        "figure": round(figure, 2),
+        "unit": "calls/s" if name == "relay-setup-rate" else "KB a call",
+        "peer": version(),
+        "peer_figure": round(peer_figure, 2),
+    }
+
+
+def _cycles(made: Bed, _subject: Subject) -> float:
+    """Return offer, answer and delete of how many calls are done in a second, some calls under way at once."""
+    with made.inside():
+        ours = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    ours.connect(NG)
+    calls = {f"c{number}".encode(): _dialogue(number) for number in range(_AT_ONCE)}
+    for cookie, dialogue in calls.items():
+        ours.send(next(dialogue).replace(b"COOKIE", cookie, 1))
+    began, done, number = time.monotonic(), 0, _AT_ONCE
+    while time.monotonic() < began + _SECONDS:
+        if not select.select([ours], [], [], 2)[0]:
+            raise RuntimeError("the relay stopped answering")
+        cookie, _, body = ours.recv(65535).partition(b" ")
+        if b"6:result2:ok" not in body:
+            raise RuntimeError(body.decode(errors="replace"))
+        dialogue = calls.pop(cookie)
+        message = next(dialogue, None)
+        if message is None:
+            done, number = done + 1, number + 1
+            dialogue = _dialogue(number)
+            message = next(dialogue)
+        # A cookie serves once: relays say a known one's reply again.
+        fresh = b"%s.%d" % (cookie.partition(b".")[0], time.monotonic_ns())
+        calls[fresh] = dialogue
+        ours.send(message.replace(b"COOKIE", fresh, 1))
+    ours.close()
+    return done / (time.monotonic() - began)
+
+
+def _dialogue(number: int) -> Iterator[bytes]:
+    """Yield the three messages of a call, made ready so that this process is no bottleneck."""
+    caller, callee = endpoints(number)
+    names: dict[str, Any] = {"call-id": f"setup-{number}", "from-tag": f"f{number}"}
+    source = {"received-from": ["IP4", caller[0]]}
+    yield _message(command="offer", **names, **source, sdp=sdp(caller))
+    source = {"received-from": ["IP4", callee[0]]}
+    yield _message(command="answer", **names, **source, **{"to-tag": f"t{number}"}, sdp=sdp(callee))
+    yield _message(command="delete", **names)
+
+
+def _message(**keys: Any) -> bytes:
+    return b"COOKIE " + bencode.encode(keys)
+
+
+def _kilobytes(made: Bed, subject: Subject) -> float:
+    """Return by how much the relay's own memory grows for a call with traffic both ways; sockets are the kernel's."""
+    with made.generator() as generator:
+        set_up(subject, None, _WARM)
+        for number in range(_WARM):
+            subject.ng.delete(f"bench-{number}", f"f{number}")
+        before = _resident(subject.pids)
+        set_up(subject, generator, _CALLS)
+        generator.run(_CALLS * 10, 2.0)
+        return (_resident(subject.pids) - before) / _CALLS
+
+
+def _resident(pids: list[int]) -> int:
+    """Return the anonymous memory of the processes in kilobytes."""
+    total = 0
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("RssAnon:"):
+                total += int(line.split()[1])
+    return total

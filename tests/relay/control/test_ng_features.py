@@ -125,8 +125,8 @@ def test_silence_takes_the_place_of_sound(talk, payload_type, silence):
     call.ask("unsilence media", from_tag="f")
     assert call.pass_on(sent) == sent
 
-    import signal
 
+def test_a_block_holds_through_a_re_invite_and_a_killed_control(talk, node):
     call = talk("hold")
     call.ask("block media", from_tag="f")
     pid = node.ask("status")["pid"]

@@ -208,6 +208,7 @@ class Lab:
         for side in reversed(sides):
             assert side.wait(80) == 0, self.logs()
             self.processes.remove(side)
+        time.sleep(0.3)  # the last packets are on their way into the files
         for capture in captures:
             self.end(capture)
         return Played(
@@ -230,7 +231,7 @@ class Lab:
     def _capture(self, space: str, name: str) -> subprocess.Popen:
         path = self.folder / f"{name}.pcap"
         capture = self.start(
-            space, "tcpdump", "-i", "eth0", "-w", path, "-U", "-Z", "root", "-B", "65536", "-s", "96", "udp",
+            space, "tcpdump", "-i", "eth0", "-w", path, "-U", "-Z", "root", "--immediate-mode", "-B", "65536", "-s", "96", "udp",
             name=name,
         )  # fmt: skip
         self.until(lambda: path.exists() and path.stat().st_size >= 24)

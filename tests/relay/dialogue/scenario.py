@@ -74,7 +74,8 @@ class Caller(Side):
         return self
 
     def expect(self, code: int, *, optional: bool = False) -> Caller:
-        more = ' optional="true"' if optional else ' rrs="true"'
+        # The route of the dialogue is that of its 200: a provisional one may be another fork's.
+        more = ' optional="true"' if optional else ' rrs="true"' if code == 200 else ""
         self._parts.append(f'  <recv response="{code}"{more}/>\n')
         return self
 
@@ -120,3 +121,12 @@ class Callee(Side):
 
     def bye(self) -> Callee:
         return self.expect("BYE").reply("200 OK")
+
+    def cancelled(self) -> Callee:
+        """Take a CANCEL: another branch of the fork has answered."""
+        self.expect("CANCEL").reply("200 OK")
+        cancel = "[last_CSeq:]"
+        before = len(self._parts)
+        self.reply("487 Request Terminated")
+        self._parts[before:] = [part.replace(cancel, "CSeq: 1 INVITE") for part in self._parts[before:]]
+        return self.expect("ACK")

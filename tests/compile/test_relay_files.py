@@ -1,14 +1,26 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
+from ipaddress import ip_address, ip_network
 
-from site_samples import NEW_KEY, gateway, node, site, trunk, two_edges
+from site_samples import NEW_KEY, gateway, node, relay, site, trunk, two_edges
 
 from vosctl.compile.memo import Memo
 from vosctl.compile.relay import files
 from vosctl.compile.site import compile_site
 from vosctl.relay.control import config as relay_config
-from vosctl.site.model import Encryption, JitterBuffer, Learn, ProxyMode
+from vosctl.secret import Secret
+from vosctl.site.model import (
+    Alerts,
+    Encryption,
+    Interface,
+    JitterBuffer,
+    Learn,
+    Limits,
+    Metrics,
+    ProxyMode,
+)
 
 
 def relay_files(sample, name):
@@ -25,11 +37,12 @@ def test_what_the_relay_is_told():
     assert found == {
         "version": 1, "node": "edge-a", "addresses": ["10.231.0.2", "fd00:231::2"], "ng": ["127.0.0.1", 2223],
         "ports": [16384, 32767], "dscp": 46, "rtp_timeout": 30, "ptime": 20,
+        "proxy": "must_on",
     }  # fmt: skip
     assert trunks == {
         "ab": {
             "peer": "edge-b", "addresses": ["10.231.0.3"], "mode": "aes128", "key": "ab-2026q4",
-            "accept": ["ab-2026q4", "ab-2026q3"],
+            "accept": ["ab-2026q4", "ab-2026q3"], "proxy": "must_on",
         }
     }  # fmt: skip
     assert sorted(gateways) == ["acme", "bolt", "cube", "near"]
@@ -91,3 +104,36 @@ def test_the_relay_itself_can_read_both_files(tmp_path):
     loaded = relay_config.load(tmp_path / "relay.json", tmp_path / "relay-keys.json")
     assert loaded.find("203.0.113.10").name == "acme"
     assert loaded.find("10.231.0.3").name == "ab"
+
+
+def test_how_the_relay_is_operated_reaches_it(tmp_path):
+    outer = Interface(
+        "outer", (ip_address("10.0.0.5"),), (ip_address("203.0.113.1"),), (ip_network("203.0.113.0/24"),)
+    )
+    operated = relay(
+        "10.231.0.2",
+        interfaces=(outer,),
+        limits=Limits(500, 4000, timedelta(hours=4)),
+        metrics=Metrics((ip_address("10.231.0.2"), 9110), None),
+        alerts=Alerts(2.0, 40.0, 150.0, timedelta(seconds=30), Secret("https://alerts.example/hook-s3cret")),
+    )
+    joined = trunk(proxy=ProxyMode.ON, interface="outer")
+    sample = site(
+        node("edge-a", "10.231.0.2", (gateway("acme", "203.0.113.10/32", interface="outer"),), (joined,), relay=operated),
+        node("edge-b", "10.231.0.3", (), (joined,)),
+    )  # fmt: skip
+    for name, file in relay_files(sample, "edge-a").items():
+        (tmp_path / name).write_bytes(file.content)
+    assert "hook-s3cret" not in (tmp_path / "relay.json").read_text()
+    loaded = relay_config.load(tmp_path / "relay.json", tmp_path / "relay-keys.json")
+    assert [each.name for each in loaded.interfaces] == ["default", "outer"]
+    assert loaded.interfaces[1].of(4) == ("10.0.0.5", "203.0.113.1")
+    assert (loaded.limits.cps, loaded.limits.concurrent, loaded.limits.duration) == (500, 4000, 14400)
+    assert loaded.metrics.listen == ("10.231.0.2", 9110)
+    assert (loaded.alerts.loss, loaded.alerts.interval) == (2.0, 30.0)
+    assert loaded.webhook == "https://alerts.example/hook-s3cret"
+    assert loaded.peers["acme"].interface == loaded.peers["ab"].interface == "outer"
+    assert loaded.peers["acme"].limits.cps == 10
+    assert loaded.peers["ab"].proxy == "on"
+    # The other end knows the relay by the address that its SDP shows.
+    assert tree(sample, "edge-b")["trunks"]["ab"]["addresses"] == ["10.231.0.2", "203.0.113.1"]

@@ -8,7 +8,18 @@ from typing import Any
 from vosctl.compile.desired import File
 from vosctl.compile.memo import Memo
 from vosctl.compile.text import document
-from vosctl.site.model import Encryption, Gateway, JitterBuffer, Key, Node, Site, Trunk
+from vosctl.site.model import (
+    Address,
+    Encryption,
+    Gateway,
+    JitterBuffer,
+    Key,
+    Limits,
+    Node,
+    Relay,
+    Site,
+    Trunk,
+)
 
 SERVICE = "vosctl-relay"
 _VERSION = 1
@@ -19,11 +30,16 @@ def files(site: Site, node: Node, memo: Memo) -> tuple[File, ...]:
     if not node.relay.enabled:
         return ()
     keys = {key.name: key.value.reveal() for trunk in node.trunks.values() for key in _keys(trunk)}
+    secrets: dict[str, Any] = {"version": _VERSION, "keys": keys}
+    alerts = node.relay.alerts
+    if alerts is not None and alerts.webhook is not None:
+        # Whoever knows the URL can write to where alerts are read.
+        secrets["webhook"] = alerts.webhook.reveal()
     return (
         File("/etc/vosctl/relay.json", _configuration(site, node, memo), reload=SERVICE),
         File(
             "/etc/vosctl/relay-keys.json",
-            document({"version": _VERSION, "keys": keys}),
+            document(secrets),
             mode=0o600,
             secret=True,
             reload=SERVICE,
@@ -42,6 +58,8 @@ def _configuration(site: Site, node: Node, memo: Memo) -> bytes:
         "dscp": node.qos.media,
         "rtp_timeout": int(relay.rtp_timeout.total_seconds()),
         "ptime": node.media.ptime,
+        "proxy": node.media.proxy.value,
+        **_operation(relay),
         "trunks": {name: _trunk(site, node, trunk) for name, trunk in node.trunks.items()},
         "gateways": {},
     }
@@ -49,6 +67,45 @@ def _configuration(site: Site, node: Node, memo: Memo) -> bytes:
         lambda: _gateways(node), "relay gateways", tuple(node.gateways), objects=node.gateways.values()
     )
     return document(tree).replace(b'\n "gateways": {}', gateways, 1)
+
+
+def _operation(relay: Relay) -> dict[str, Any]:
+    """Return interfaces, limits, metrics and alerts, those that the site speaks of."""
+    tree: dict[str, Any] = {}
+    if relay.interfaces:
+        tree["interfaces"] = {
+            each.name: {
+                "addresses": list(map(str, each.addresses)),
+                "advertised": list(map(str, each.advertised)),
+                "networks": list(map(str, each.networks)),
+            }
+            for each in relay.interfaces
+        }
+    if relay.limits is not None:
+        tree["limits"] = _limits(relay.limits)
+    if relay.metrics is not None:
+        listen = relay.metrics.listen
+        tree["metrics"] = {
+            "listen": [str(listen[0]), listen[1]] if listen else None,
+            "textfile": relay.metrics.textfile or "",
+        }
+    if relay.alerts is not None:
+        alerts = relay.alerts
+        tree["alerts"] = {
+            "loss": alerts.loss,
+            "jitter": alerts.jitter,
+            "latency": alerts.latency,
+            "interval": int(alerts.interval.total_seconds()),
+        }
+    return tree
+
+
+def _limits(limits: Limits) -> dict[str, int]:
+    return {
+        "cps": limits.cps,
+        "concurrent": limits.concurrent,
+        "duration": int(limits.duration.total_seconds()),
+    }
 
 
 def _gateways(node: Node) -> bytes:
@@ -62,7 +119,6 @@ def _gateways(node: Node) -> bytes:
 
 
 def _gateway(gateway: Gateway) -> dict[str, Any]:
-    limits = gateway.limits
     return {
         "type": gateway.type.value,
         "networks": [str(network) for network in gateway.networks],
@@ -72,11 +128,8 @@ def _gateway(gateway: Gateway) -> dict[str, Any]:
         "proxy": gateway.proxy.value,
         "learn": gateway.learn.value,
         "jitter": _jitter(gateway.jitter),
-        "limits": {
-            "cps": limits.cps,
-            "concurrent": limits.concurrent,
-            "duration": int(limits.duration.total_seconds()),
-        },
+        "limits": _limits(gateway.limits),
+        **({"interface": gateway.interface} if gateway.interface else {}),
     }
 
 
@@ -93,11 +146,19 @@ def _trunk(site: Site, node: Node, trunk: Trunk) -> dict[str, Any]:
     peer = site.nodes[trunk.other(node.name)]
     return {
         "peer": peer.name,
-        "addresses": [str(address) for address in peer.relay.addresses],
+        "addresses": [str(address) for address in _seen(peer.relay)],
+        "proxy": (trunk.proxy or node.media.proxy).value,
+        **({"interface": trunk.interface} if trunk.interface else {}),
         "mode": trunk.encryption.value,
         "key": trunk.key.name if trunk.key and trunk.encryption is not Encryption.NONE else None,
         "accept": [key.name for key in _keys(trunk)],
     }
+
+
+def _seen(relay: Relay) -> list[Address]:
+    """Return every address that another node may see the relay under."""
+    shown = (each.advertised or each.addresses for each in relay.interfaces)
+    return list(dict.fromkeys((*relay.addresses, *(address for some in shown for address in some))))
 
 
 def _keys(trunk: Trunk) -> tuple[Key, ...]:

@@ -153,6 +153,7 @@ class Gateway:
     rate_group: str | None
     guard: ProfitGuard | None
     mark: Mark
+    interface: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,8 @@ class Trunk:
     codecs: tuple[str, ...]
     public: bool
     mark: Mark
+    proxy: ProxyMode | None = None
+    interface: str | None = None
 
     def other(self, node: str) -> str:
         """Return the name of the end that is not ``node``."""
@@ -239,11 +242,39 @@ class Firewall:
 
 
 @dataclass(frozen=True, slots=True)
-class Relay:
-    """The bundled RTP relay of a node.
+class Interface:
+    """A named side of a relay: what it binds, what its SDP shows (empty: the same), what is reached by it."""
 
-    ``addresses`` are what it binds and puts into SDP, at most one a family; ``ng`` is where
-    the proxy's NG protocol is answered.
+    name: str
+    addresses: tuple[Address, ...]
+    advertised: tuple[Address, ...]
+    networks: tuple[Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Where the relay's metrics go: an address that answers HTTP, a file for node_exporter, or both."""
+
+    listen: tuple[Address, int] | None
+    textfile: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """Thresholds in percent and milliseconds (0: never), what is looked at together, and who is told."""
+
+    loss: float
+    jitter: float
+    latency: float
+    interval: timedelta
+    webhook: Secret | None
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """The RTP relay of a node: ``addresses`` are bound and put into SDP, at most one a family; ``ng`` answers NG.
+
+    ``limits`` are the relay's own, beside those of gateways; 0 is no limit.
     """
 
     enabled: bool
@@ -252,6 +283,10 @@ class Relay:
     ports: PortRange
     rtp_timeout: timedelta
     mark: Mark
+    interfaces: tuple[Interface, ...] = ()
+    limits: Limits | None = None
+    metrics: Metrics | None = None
+    alerts: Alerts | None = None
 
 
 @dataclass(frozen=True, slots=True)

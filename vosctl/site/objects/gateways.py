@@ -62,6 +62,7 @@ def build_gateway(name: str, fields: Fields, mark: Mark, *, media: Media, buffer
         rate_group=fields.text("rate_group"),
         guard=_guard(fields, kind),
         mark=mark,
+        interface=own.text("interface"),
     )
     _check_codecs(fields, gateway)
     return gateway

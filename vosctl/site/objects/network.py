@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from vosctl.firewall.signatures import GENUINE, SHIPPED, resolve
 from vosctl.site.model import Address, Budget, Firewall, PortRange, Relay, Signature, Unmatched
 from vosctl.site.objects.fields import Fields
+from vosctl.site.objects.operation import build_alerts, build_interfaces, build_limits, build_metrics
 from vosctl.site.objects.scalars import (
     parse_address,
     parse_duration,
@@ -55,6 +56,10 @@ def build_relay(fields: Fields, host: str, mark: Mark) -> Relay:
         ports=fields.parsed("ports", parse_ports) or _PORTS,
         rtp_timeout=fields.parsed("rtp_timeout", parse_duration) or _TIMEOUT,
         mark=fields.tree.mark if fields.tree.items else mark,
+        interfaces=build_interfaces(fields.below("interfaces")),
+        limits=build_limits(fields),
+        metrics=build_metrics(fields),
+        alerts=build_alerts(fields),
     )
 
 

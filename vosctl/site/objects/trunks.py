@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from vosctl.site.model import Encryption, Key, Trunk
 from vosctl.site.objects.fields import Fields
+from vosctl.site.objects.media import build_proxy
 from vosctl.site.suggest import did_you_mean, listed
 from vosctl.site.tree import Mark
 
@@ -38,6 +39,8 @@ def build_trunk(name: str, fields: Fields, mark: Mark, keys: Mapping[str, Key | 
         codecs=fields.texts("codecs"),
         public=fields.boolean("public", default=False),
         mark=mark,
+        proxy=build_proxy(fields),
+        interface=fields.text("interface"),
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Dict, Optional, Sequence
 
 from vosctl.errors import RelayError, VosctlError
-from vosctl.relay import admin, handover, logs, supervise
+from vosctl.relay import admin, handover, logs, privileges, supervise
 from vosctl.relay.paths import CONFIG, KEYS, RUN, RelayPaths
 
 LOG = logging.getLogger("vosctl.relay")
@@ -56,6 +56,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             return _process(options, paths)
         if options.command == "supervise":
             resumed = handover.parse(options.resume)
+            if options.root is None:
+                # Below a root, the folders on the way there may be another user's.
+                privileges.drop()
             return supervise.supervise(paths, foreground=options.foreground, resumed=resumed)
         if options.command == "stop":
             sys.stdout.write("stopped\n" if supervise.stop(paths) else "not running\n")

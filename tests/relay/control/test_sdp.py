@@ -76,6 +76,7 @@ TRANSFORMS = st.builds(
     st.sampled_from(crypto_attr.MODES[1:]),
     st.from_regex(r"[A-Za-z0-9._-]{1,32}", fullmatch=True),
     st.from_regex(r"[0-9a-f]{8}", fullmatch=True),
+    st.just(""),
 )
 
 

@@ -28,6 +28,7 @@ Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 _T = TypeVar("_T")
 
 MAX_BYTES = 64 << 20
+SRTP = "srtp"
 LEARN = ("sdp", "nat", "any")
 KEY_LENGTHS = {"xor": (1, 256), "rc4": (16, 32), "aes128": (16, 16)}
 ALNUM = re.compile(r"[A-Za-z0-9]+")
@@ -341,10 +342,10 @@ def _gateway(name: str, tree: Dict[str, Any], reader: _Reader) -> Peer:
 def _trunk(name: str, tree: Dict[str, Any], keys: Dict[str, str], reader: _Reader) -> Peer:
     path = f"trunks.{name}."
     networks = reader.parsed(_network, reader.texts(tree, path, "addresses"), f"{path}addresses")
-    mode = reader.choice(tree, path, "mode", crypto_attr.MODES)
+    mode = reader.choice(tree, path, "mode", (*crypto_attr.MODES, SRTP))
     shared = _operation(tree, path, reader)
-    if mode == crypto_attr.NONE:
-        return Peer(name, "trunk", networks, **shared)
+    if mode in {crypto_attr.NONE, SRTP}:
+        return Peer(name, "trunk", networks, mode=mode, **shared)
     key = reader.text(tree, path, "key")
     accept = tuple(dict.fromkeys((key, *reader.texts(tree, path, "accept"))))
     low, high = KEY_LENGTHS[mode]

@@ -25,11 +25,18 @@ class CryptoError(ValueError):
 
 
 class Transform(NamedTuple):
-    """What is done to a payload in one direction: mode, key id, salt of 8 hex digits."""
+    """What is done to a payload in one direction: mode, key id, salt of 8 hex digits.
+
+    With mode ``srtp``, ``kid`` is the crypto suite and ``key`` its master key and salt in Base64.
+    """
 
     mode: str = NONE
     kid: str = ""
     salt: str = ZERO_SALT
+    key: str = ""
+
+    def __repr__(self) -> str:
+        return f"Transform({self.mode!r}, {self.kid!r}, {self.salt!r})"
 
     @property
     def encrypts(self) -> bool:
@@ -47,7 +54,7 @@ class Transform(NamedTuple):
     @classmethod
     def from_json(cls, value: Dict[str, Any]) -> Transform:
         """Return the transform that ``as_json`` gave."""
-        return cls(value["mode"], value["kid"], value["salt"])
+        return cls(value["mode"], value["kid"], value["salt"], value.get("key", ""))
 
 
 PLAIN = Transform()

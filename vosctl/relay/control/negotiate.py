@@ -103,7 +103,9 @@ def _offered(step: Step, media: sdp.Media, old: Stream) -> Stream:
     sender = _heard(step, media, old.ends[side])
     protocol = _protocol(step, media.protocol)
     secure = sdes.is_secure(media.protocol)
-    through = secure and protocol == media.protocol and not sdes.usable(media) and not _is_srtp(step.peer(side))
+    through = (
+        secure and protocol == media.protocol and not sdes.usable(media) and not _is_srtp(step.peer(side))
+    )
     if secure and not through:
         sender = sdes.offered_by(media, sender, answered=step.branch.answered and old.open)
     else:
@@ -164,7 +166,9 @@ def _protocol(step: Step, offered: str) -> str:
     """
     sender, receiver = step.peer(step.side), step.peer(1 - step.side)
     if _is_srtp(sender) and sdes.secured(offered, secure=False) == offered and "TLS" not in offered.upper():
-        raise RefusalError(f"trunk `{step.branch.parties[step.side].name}` is srtp here, the peer offers {offered}")
+        raise RefusalError(
+            f"trunk `{step.branch.parties[step.side].name}` is srtp here, the peer offers {offered}"
+        )
     wanted = step.request.text("transport-protocol").upper()
     tls = "TLS" in offered.upper()
     if wanted and (

@@ -101,7 +101,9 @@ def _media(lines: List[str], media: Media, stream: Outgoing, address: str, *, rt
             lines.append(_connection(line, address))
         elif line.type != "a":
             lines.append(f"{line.type}={line.value}")
-        elif stream.port and not (_is_dropped(line) or _is_foreign(line, protocol) or _is_secret(line, stream)):
+        elif stream.port and not (
+            _is_dropped(line) or _is_foreign(line, protocol) or _is_secret(line, stream)
+        ):
             lines.append(f"a={line.value}")
     if not stream.port:
         return

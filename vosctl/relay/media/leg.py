@@ -70,9 +70,9 @@ class Leg:
     def differences(self, other: "Leg") -> int:
         """Return which ``CHANGE_…`` lead from ``self`` to ``other``; 0 when they are equal."""
         what = 0
-        for field in fields(self):
-            if getattr(self, field.name) != getattr(other, field.name):
-                what |= _TOUCHES.get(field.name, CHANGE_REST)
+        for one in fields(self):
+            if getattr(self, one.name) != getattr(other, one.name):
+                what |= _TOUCHES.get(one.name, CHANGE_REST)
         return what
 
     def clock_table(self) -> Dict[int, int]:

@@ -47,6 +47,7 @@ missing_packages() {
     has kamailio || printf ' kamailio'
     has sipp || printf ' sip-tester'
     has rtpengine || printf ' rtpengine-daemon'
+    has systemd-analyze || printf ' systemd'
 }
 
 install_packages() {

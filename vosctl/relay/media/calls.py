@@ -247,8 +247,7 @@ class Calls:
             conf.events[pt >> 3] |= 1 << (pt & 7)
         for pt in leg.pts:
             conf.payload_types[pt >> 3] |= 1 << (pt & 7)
-        for pt, clock in leg.clock_table().items():
-            conf.clocks[pt] = clock
+        conf.clocks[:] = leg.clock_table()
         if what & CHANGE_RX:
             conf.rx = self._transform(leg.rx)
         if what & CHANGE_TX:

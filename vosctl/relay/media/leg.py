@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from dataclasses import dataclass, field, fields, replace
@@ -26,6 +27,15 @@ _SALT = re.compile(r"[0-9a-fA-F]{8}")
 CLOCK = 8000
 _STATIC_CLOCKS = {6: 16000, 10: 44100, 11: 44100, 14: 90000, 16: 11025, 17: 22050}
 _VIDEO = range(25, 35)
+
+
+@functools.lru_cache(maxsize=256)
+def _clock_table(clocks: Tuple[Tuple[int, int], ...]) -> Tuple[int, ...]:
+    table = dict.fromkeys(range(128), CLOCK)
+    table.update(dict.fromkeys(_VIDEO, 90000))
+    table.update(_STATIC_CLOCKS)
+    table.update(clocks)
+    return tuple(table[pt] for pt in range(128))
 
 
 @dataclass(frozen=True)
@@ -75,13 +85,9 @@ class Leg:
                 what |= _TOUCHES.get(one.name, CHANGE_REST)
         return what
 
-    def clock_table(self) -> Dict[int, int]:
+    def clock_table(self) -> Tuple[int, ...]:
         """Return the RTP clock of every payload type (RFC 3551 table 4 for the static ones), in Hz."""
-        table = dict.fromkeys(range(128), CLOCK)
-        table.update(dict.fromkeys(_VIDEO, 90000))
-        table.update(_STATIC_CLOCKS)
-        table.update(self.clocks)
-        return table
+        return _clock_table(self.clocks)
 
     def as_json(self) -> Dict[str, Any]:
         """Return the leg in the words of the protocol."""

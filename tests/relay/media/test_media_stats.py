@@ -89,7 +89,8 @@ def made_trace(
 def test_a_rough_network(driver: Path, seed: int, spread_us: int) -> None:
     trace = made_trace(seed, spread_us=spread_us)
     expected = reference(trace)
-    assert counted(driver, trace) == expected
+    got = counted(driver, trace)
+    assert {name: got[name] for name in expected} == expected
     if spread_us == 60_000:
         assert expected["reordered"] > 50
         assert expected["duplicate"] > 5
@@ -99,6 +100,7 @@ def test_a_clean_network_has_no_loss_and_no_jitter(driver: Path) -> None:
     trace = [(20_000 * n, (64000 + n) % 65536, 160 * n, 77, 8) for n in range(2000)]
     assert counted(driver, trace) == {
         "packets": 2000, "expected": 2000, "reordered": 0, "duplicate": 0, "jitter_us": 0, "sources": 1,
+        "loss_runs": 0, "run_lost": 0, "burst_lost": 0,
     }  # fmt: skip
 
 
@@ -127,3 +129,17 @@ def test_jitter_runs_on_the_payload_types_clock(driver: Path) -> None:
     assert counted(driver, lines)["jitter_us"] == 0
     wrong: Trace = [(20_000 * n, n, 960 * n, 1, 8) for n in range(100)]
     assert counted(driver, wrong)["jitter_us"] > 10_000
+
+
+def test_gaps_that_stay_are_counted_and_those_that_fill_are_not(driver: Path) -> None:
+    missing = {100, 200, 201, 300, 301, 302, 500}
+    late = (20_000 * 506, 500, 160 * 500, 77, 8)
+    trace = sorted([*((20_000 * n, n, 160 * n, 77, 8) for n in range(700) if n not in missing), late])
+    got = counted(driver, trace)
+    assert (got["loss_runs"], got["run_lost"], got["burst_lost"]) == (3, 6, 5)
+
+
+def test_a_gap_longer_than_the_window_is_one_run(driver: Path) -> None:
+    trace = [(20_000 * n, n % 65536, 160 * n, 77, 8) for n in range(65_000, 65_700) if not 65_200 <= n < 65_500]
+    got = counted(driver, trace)
+    assert (got["loss_runs"], got["run_lost"], got["burst_lost"]) == (1, 300, 300)

@@ -242,6 +242,9 @@ class Calls:
             conf.from_ = Addr.of(leg.source)
         conf.learn, conf.mux, conf.dscp, conf.judge = LEARN[leg.learn], leg.mux, leg.dscp, leg.judge
         conf.send, conf.receive = leg.send, leg.receive
+        if leg.jitter:
+            conf.playout, conf.adaptive = 1, leg.jitter.adaptive
+            conf.playout_ms[:] = (leg.jitter.minimum, leg.jitter.maximum, leg.jitter.start)
         conf.filter = FILTERS.get(leg.media, 0) | (0 if leg.dtmf else BLOCK_EVENTS)
         for pt in leg.events:
             conf.events[pt >> 3] |= 1 << (pt & 7)
@@ -308,6 +311,8 @@ def tallies(counted: Counters) -> Json:
         **{name: getattr(counted, name) for name in (*LONG_COUNTERS, "ssrc", "sources", "payload_type")},
         "lost": counted.expected - counted.packets,
         "jitter_ms": round(counted.jitter_us / 1000, 3),
+        "playout_ms": round(counted.playout_us / 1000, 3),
+        "rtt_ms": round(counted.rtt_us / 1000, 3) if counted.rtt_us else None,
     }
 
 

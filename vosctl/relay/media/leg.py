@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 from vosctl.relay.media.errors import RequestError
 from vosctl.relay.media.plane import (
     CHANGE_JUDGE,
+    CHANGE_PLAYOUT,
     CHANGE_REMOTE,
     CHANGE_REST,
     CHANGE_RTCP,
@@ -52,6 +53,21 @@ class Crypt:
 
 
 @dataclass(frozen=True)
+class Jitter:
+    """A jitter buffer, in milliseconds; a fixed one keeps ``start``."""
+
+    adaptive: bool
+    minimum: int
+    maximum: int
+    start: int
+
+    def as_json(self) -> Dict[str, Any]:
+        """Return the buffer in the words of the protocol."""
+        mode = "adaptive" if self.adaptive else "fixed"
+        return {"mode": mode, "min": self.minimum, "max": self.maximum, "start": self.start}
+
+
+@dataclass(frozen=True)
 class Leg:
     """One leg of a stream. ``pts`` empty means any payload type; ``clocks`` are in Hz, 8,000 where absent.
 
@@ -76,6 +92,7 @@ class Leg:
     media: str = "pass"
     dtmf: bool = True
     events: Tuple[int, ...] = ()
+    jitter: Optional[Jitter] = None
 
     def differences(self, other: "Leg") -> int:
         """Return which ``CHANGE_…`` lead from ``self`` to ``other``; 0 when they are equal."""
@@ -109,6 +126,7 @@ class Leg:
             "media": self.media,
             "dtmf": self.dtmf,
             "events": list(self.events),
+            "jitter": self.jitter and self.jitter.as_json(),
         }
 
 
@@ -118,6 +136,7 @@ _TOUCHES = {
     "rx": CHANGE_RX,
     "tx": CHANGE_TX,
     "judge": CHANGE_JUDGE,
+    "jitter": CHANGE_PLAYOUT,
 }
 
 
@@ -200,6 +219,17 @@ def _crypt(value: Any) -> Crypt:
     return Crypt(mode, kid, salt.lower(), key if mode == "srtp" else "")
 
 
+def _jitter(value: Any) -> Optional[Jitter]:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or value.get("mode") not in {"fixed", "adaptive"}:
+        raise ValueError("must be null or an object with a mode of fixed or adaptive")
+    least, most, start = (value.get(name) for name in ("min", "max", "start"))
+    if not all(_integer(given, 1, 400) for given in (least, most, start)) or not least <= start <= most:
+        raise ValueError("min, start and max are milliseconds, from 1 to 400, each no more than the next")
+    return Jitter(value["mode"] == "adaptive", least, most, start)
+
+
 def _dscp(value: Any) -> int:
     if not _integer(value, 0, 63):
         raise ValueError("must be a DSCP, 0 to 63")
@@ -224,6 +254,7 @@ _PARSERS: Dict[str, Tuple[str, Callable[[Any], Any]]] = {
     "media": ("media", _media),
     "dtmf": ("dtmf", _bool),
     "events": ("events", _pts),
+    "jitter": ("jitter", _jitter),
 }
 
 

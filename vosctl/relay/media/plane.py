@@ -37,9 +37,10 @@ EVENTS = {
 FILTERS = {"block": 1, "silence": 2}
 BLOCK_EVENTS = 4
 CHANGE_REMOTE, CHANGE_RX, CHANGE_TX, CHANGE_REST, CHANGE_JUDGE, CHANGE_RTCP = 1, 2, 4, 8, 16, 32
+CHANGE_PLAYOUT = 64
 LONG_COUNTERS = (
     *("packets", "bytes", "dropped", "malformed", "held", "overrun", "rtcp_packets", "rtcp_bytes", "sent"),
-    *("sent_bytes", "send_errors", "rtcp_sent", "expected", "reordered", "duplicate", "unauthentic"),
+    *("sent_bytes", "send_errors", "rtcp_sent", "late", "loss_runs", "run_lost", "burst_lost", "expected", "reordered", "duplicate", "unauthentic"),
 )
 
 Endpoint = Tuple[str, int]
@@ -111,6 +112,8 @@ class Counters(c.Structure):
         ("ssrc", c.c_uint32),
         ("sources", c.c_uint32),
         ("payload_type", c.c_uint32),
+        ("playout_us", c.c_uint32),
+        ("rtt_us", c.c_uint32),
     ]
 
 
@@ -155,6 +158,9 @@ class LegConf(c.Structure):
         ("filter", c.c_uint8),
         ("spare", c.c_uint8),
         ("timeout_ms", c.c_uint32),
+        ("playout_ms", c.c_uint16 * 3),
+        ("playout", c.c_uint8),
+        ("adaptive", c.c_uint8),
         ("payload_types", c.c_uint8 * 16),
         ("events", c.c_uint8 * 16),
         ("clocks", c.c_uint32 * 128),

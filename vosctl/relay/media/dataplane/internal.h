@@ -32,6 +32,7 @@ struct vos_source {
     uint16_t highest, base;
     uint32_t cycles, bad_sequence;
     uint64_t window;         /* bit n: highest - n has been seen */
+    uint32_t run;            /* packets missing in a row, just behind the window */
     uint64_t expected_prior; /* of the sources before */
 };
 
@@ -64,6 +65,23 @@ struct vos_socket {
     uint32_t slot; /* in the ring; 0: epoll's */
 };
 
+#define VOS_REPORTS 4
+#define VOS_WHEEL 512 /* milliseconds; more than a packet ever waits */
+
+/* A sender report that left by a leg: the middle of its NTP time, and when it did. */
+struct vos_report {
+    uint32_t middle;
+    uint64_t at_us;
+};
+
+struct vos_playout;
+
+struct vos_wheel {
+    struct vos_playout *bucket[VOS_WHEEL];
+    uint64_t busy[VOS_WHEEL / 64], ms; /* ms: played so far */
+    uint32_t count;
+};
+
 struct vos_leg {
     struct vos_entry entry; /* of the packets that arrive here */
     struct vos_view view;
@@ -76,6 +94,9 @@ struct vos_leg {
     struct vos_cipher *rx, *tx;
     uint32_t forged; /* SRTP packets in a row that did not authenticate */
     struct vos_judge *judge;
+    struct vos_playout *playout;
+    struct vos_report report[VOS_REPORTS];
+    uint32_t reports;
     bool mux, send, receive, heard, moved;
     uint8_t filter, events[16];
     struct vos_player *player; /* what the relay sends here; `playing` until it is at its end */
@@ -107,6 +128,7 @@ struct vos_command {
     struct vos_judge *judge;
     struct vos_player *player;
     struct vos_digits *digits;
+    struct vos_playout *playout;
     int result;
     bool done;
     struct vos_command *next;
@@ -120,6 +142,7 @@ struct vos_worker {
     struct vos_command *inbox;
     struct vos_stream *streams;
     struct vos_player *players;
+    struct vos_wheel wheel;
     uint32_t count;
     uint64_t now_us, ticked_ms;
     bool stop;
@@ -185,6 +208,19 @@ void vos_wipe(void *memory, size_t length);
 /* stats.c */
 void vos_stats_update(struct vos_leg *leg, const struct vos_rtp *rtp, size_t length, uint64_t now_us);
 
+/* rtcp.c */
+void vos_rtcp_note(struct vos_leg *leg, struct vos_leg *other, const uint8_t *packet, size_t length, uint64_t now_us);
+
+/* playout.c, wheel.c */
+int vos_playout_new(const struct vos_playout_conf *conf, struct vos_playout **out);
+void vos_playout_free(struct vos_playout *playout);
+bool vos_wheel_hold(struct vos_worker *worker, struct vos_leg *leg, const uint8_t *packet, size_t length,
+                    const struct vos_rtp *rtp);
+void vos_wheel_swap(struct vos_worker *worker, struct vos_stream *stream, uint8_t side, struct vos_playout **given);
+void vos_wheel_join(struct vos_stream *stream);
+void vos_wheel_leave(struct vos_worker *worker, struct vos_stream *stream);
+int vos_wheel_run(struct vos_worker *worker, int wait_ms);
+
 /* learn.c */
 void vos_learn_set(struct vos_leg *leg, const struct vos_leg_conf *conf);
 void vos_learn_set_rtcp(struct vos_leg *leg, const struct vos_leg_conf *conf);
@@ -213,6 +249,8 @@ void vos_relay_send(struct vos_leg *leg, uint8_t *packet, size_t length, const s
 void vos_relay_receive(struct vos_worker *worker, struct vos_socket *socket);
 void vos_relay_packet(struct vos_worker *worker, struct vos_socket *in, const struct sockaddr_storage *name,
                       size_t length);
+void vos_relay_pass(struct vos_worker *worker, struct vos_stream *stream, uint8_t side, uint8_t *packet,
+                    size_t length, struct vos_rtp *rtp);
 void vos_relay_tick(struct vos_worker *worker, struct vos_stream *stream, uint64_t now_ms);
 
 /* alter.c */

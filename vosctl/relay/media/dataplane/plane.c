@@ -122,6 +122,8 @@ static int prepare(struct vos_command *command, uint32_t what)
         error = vos_cipher_new(&leg->rx, &command->rx);
     if (!error && what & VOS_CHANGE_TX)
         error = vos_cipher_new(&leg->tx, &command->tx);
+    if (!error && what & VOS_CHANGE_PLAYOUT)
+        error = vos_playout_new(&leg->playout, &command->playout);
     if (!error && what & (VOS_CHANGE_RX | VOS_CHANGE_JUDGE) && leg->judge && !(command->judge = vos_judge_new()))
         error = -ENOMEM;
     return error;
@@ -136,6 +138,7 @@ int vos_change(struct vos_stream *stream, uint32_t side, const struct vos_leg_co
     vos_cipher_free(command.rx);
     vos_cipher_free(command.tx);
     vos_judge_free(command.judge);
+    vos_playout_free(command.playout);
     return error;
 }
 

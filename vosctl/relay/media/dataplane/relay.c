@@ -89,6 +89,7 @@ static void relay_rtcp(struct vos_worker *worker, struct vos_socket *in, const s
     counters->rtcp_bytes += length;
     leg->view.last_ms = worker->now_us / 1000;
     vos_tap(in->stream, from, &leg->entry.match.local, worker->packet, length);
+    vos_rtcp_note(leg, other, worker->packet, length, worker->now_us);
     struct vos_socket *out = other->mux ? &other->rtp : &other->rtcp;
     struct vos_srtp *srtp = vos_cipher_srtp(other->tx);
     if (!out->to_len)
@@ -157,16 +158,29 @@ void vos_relay_send(struct vos_leg *leg, uint8_t *packet, size_t length, const s
 }
 
 /* What is left of the packet after blocks and digits; 0: nothing. */
-static size_t altered(struct vos_worker *worker, struct vos_socket *in, struct vos_rtp *rtp, size_t length)
+static size_t altered(struct vos_worker *worker, struct vos_stream *stream, uint8_t side, uint8_t *packet,
+                      struct vos_rtp *rtp, size_t length)
 {
-    struct vos_leg *leg = &in->stream->leg[in->side];
+    struct vos_leg *leg = &stream->leg[side];
     if (!leg->filter && !leg->digits)
         return length;
     bool done = leg->digits_done;
-    length = vos_alter(leg, worker->packet, length, rtp);
+    length = vos_alter(leg, packet, length, rtp);
     if (leg->digits_done && !done)
-        event(worker, in->stream, in->side, VOS_DIGITS_SENT, rtp->ssrc);
+        event(worker, stream, side, VOS_DIGITS_SENT, rtp->ssrc);
     return length;
+}
+
+/* A plain packet of one side's, at the time at which it is to leave to the other. */
+void vos_relay_pass(struct vos_worker *worker, struct vos_stream *stream, uint8_t side, uint8_t *packet,
+                    size_t length, struct vos_rtp *rtp)
+{
+    struct vos_leg *leg = &stream->leg[side], *other = &stream->leg[!side];
+    length = other->playing || !other->rtp.to_len ? 0 : altered(worker, stream, side, packet, rtp, length);
+    if (length)
+        vos_relay_send(other, packet, length, rtp);
+    else
+        leg->entry.counters.held++;
 }
 
 static void forward(struct vos_worker *worker, struct vos_socket *in, struct vos_rtp *rtp, size_t length)
@@ -185,11 +199,8 @@ static void forward(struct vos_worker *worker, struct vos_socket *in, struct vos
         return;
     }
     vos_tap(in->stream, &leg->entry.match.remote, &leg->entry.match.local, packet, length);
-    length = other->playing ? 0 : altered(worker, in, rtp, length);
-    if (length)
-        vos_relay_send(other, packet, length, rtp);
-    else
-        leg->entry.counters.held++;
+    if (!leg->playout || !vos_wheel_hold(worker, leg, packet, length, rtp))
+        vos_relay_pass(worker, in->stream, in->side, packet, length, rtp);
 }
 
 /* SRTP proves whose a packet is before anything is believed of it, so that a leg locks to nothing less. */

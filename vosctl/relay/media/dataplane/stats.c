@@ -22,7 +22,33 @@ static void begin(struct vos_source *source, const struct vos_rtp *rtp)
     source->cycles = 0;
     source->bad_sequence = NO_SEQUENCE;
     source->window = 1;
+    source->run = 0;
     source->clock = 0;
+}
+
+/* What falls out of the window unseen is lost for good: only then is a gap known, and how long it is. */
+static void close_run(struct vos_leg *leg)
+{
+    struct vos_source *source = &leg->source;
+    struct vos_counters *counters = &leg->entry.counters;
+    counters->loss_runs += source->run > 0;
+    counters->run_lost += source->run;
+    counters->burst_lost += source->run > 1 ? source->run : 0;
+    source->run = 0;
+}
+
+static void shift(struct vos_leg *leg, uint16_t ahead)
+{
+    struct vos_source *source = &leg->source;
+    uint64_t known = source->cycles + source->highest - source->base + 1u;
+    for (uint16_t i = 0; i < ahead; i++, known++) {
+        if (known >= 64 && source->window >> 63)
+            close_run(leg);
+        else if (known >= 64)
+            source->run++;
+        source->window <<= 1;
+    }
+    source->window |= 1;
 }
 
 static void late(struct vos_leg *leg, uint16_t behind)
@@ -44,10 +70,10 @@ static bool follow(struct vos_leg *leg, const struct vos_rtp *rtp)
     if (ahead == 0) {
         late(leg, 0);
     } else if (ahead < MAX_DROPOUT) {
+        shift(leg, ahead);
         if (rtp->sequence < source->highest)
             source->cycles += 1u << 16;
         source->highest = rtp->sequence;
-        source->window = ahead < 64 ? source->window << ahead | 1 : 1;
     } else if (ahead <= 65536 - MAX_MISORDER) {
         if (rtp->sequence == source->bad_sequence)
             return false;

@@ -135,6 +135,8 @@ static int leg_new(struct vos_stream *stream, uint8_t side, const struct vos_leg
         error = vos_cipher_new(&conf->tx, &leg->tx);
     if (!error && conf->judge && !(leg->judge = vos_judge_new()))
         error = -ENOMEM;
+    if (!error)
+        error = vos_playout_new(&conf->playout, &leg->playout);
     if (error)
         return error;
     rest(leg, conf);
@@ -150,6 +152,7 @@ static void leg_free(struct vos_leg *leg)
     vos_judge_free(leg->judge);
     vos_player_free(leg->player);
     vos_digits_free(leg->digits);
+    vos_playout_free(leg->playout);
 }
 
 /* The sockets stay the caller's when this fails. */

@@ -30,6 +30,7 @@ enum vos_change {
     VOS_CHANGE_REST = 8,   /* payload types, clocks, DSCP, send, receive, timeout */
     VOS_CHANGE_JUDGE = 16, /* judge; a changed rx judges anew by itself */
     VOS_CHANGE_RTCP = 32,  /* rtcp_remote, mux */
+    VOS_CHANGE_PLAYOUT = 64, /* playout; what the buffer held is played at once */
 };
 
 struct vos_addr {
@@ -56,6 +57,9 @@ struct vos_counters {
     uint64_t overrun; /* lost in the socket's own queue */
     uint64_t rtcp_packets, rtcp_bytes;
     uint64_t sent, sent_bytes, send_errors, rtcp_sent;
+    uint64_t late;                 /* came after the jitter buffer had played what follows; not passed on */
+    uint64_t loss_runs, run_lost;  /* gaps in the sequence that stayed, and the packets missing in them */
+    uint64_t burst_lost;           /* of these, in gaps of two packets and more */
     uint64_t expected;             /* RFC 3550 A.3, summed over the sources */
     uint64_t reordered, duplicate; /* of the accepted ones */
     uint64_t unauthentic;          /* SRTP and SRTCP: forged, altered, played again, or of another key */
@@ -63,6 +67,8 @@ struct vos_counters {
     uint32_t ssrc;
     uint32_t sources; /* how often the SSRC began or changed, or the sequence restarted */
     uint32_t payload_type;
+    uint32_t playout_us; /* the jitter buffer's present delay, beyond the fastest packet */
+    uint32_t rtt_us;     /* to the far end and back, by the last report (RFC 3550 §6.4.1); 0: none yet */
 };
 
 #define VOS_FORWARD 1u /* the match is complete and both ends are open: a fast path may take the flow */
@@ -84,12 +90,21 @@ struct vos_entry {
     struct vos_counters counters;
 };
 
+#define VOS_PLAYOUT_MAX 400u
+
+/* The jitter buffer of a leg, in milliseconds; 0 < minimum <= start <= maximum <= VOS_PLAYOUT_MAX. */
+struct vos_playout_conf {
+    uint16_t minimum, maximum, start;
+    uint8_t on, adaptive;
+};
+
 struct vos_leg_conf {
     int32_t rtp_fd, rtcp_fd;
     struct vos_addr local, remote, rtcp_remote, from;
     uint8_t learn, mux, send, receive;
     uint8_t dscp, judge, filter, spare;
     uint32_t timeout_ms;
+    struct vos_playout_conf playout;
     uint8_t payload_types[16];
     uint8_t events[16];          /* those of them that are telephone-event (RFC 4733) */
     uint32_t clocks[VOS_CLOCKS]; /* RTP clock of each payload type, Hz */

@@ -62,6 +62,7 @@ static int enter(struct vos_worker *worker, struct vos_stream *stream)
         watch(worker, EPOLL_CTL_DEL, stream);
         return error;
     }
+    vos_wheel_join(stream);
     stream->next = worker->streams;
     if (stream->next)
         stream->next->before = stream;
@@ -73,6 +74,7 @@ static void leave(struct vos_worker *worker, struct vos_stream *stream)
 {
     watch(worker, EPOLL_CTL_DEL, stream);
     vos_player_leave(worker, stream);
+    vos_wheel_leave(worker, stream);
     if (stream->before)
         stream->before->next = stream->next;
     else
@@ -106,6 +108,8 @@ static void carry_out(struct vos_worker *worker, struct vos_command *command)
         break;
     case VOS_CHANGE:
         vos_stream_apply(command->stream, command);
+        if (command->what & VOS_CHANGE_PLAYOUT)
+            vos_wheel_swap(worker, command->stream, (uint8_t)command->side, &command->playout);
         break;
     case VOS_REMOVE:
         leave(worker, command->stream);
@@ -160,7 +164,7 @@ static void *run(void *argument)
     struct epoll_event ready[BATCH];
     worker->ring = vos_ring_new(worker);
     while (!worker->stop) {
-        int timeout = vos_player_run(worker, tick(worker));
+        int timeout = vos_wheel_run(worker, vos_player_run(worker, tick(worker)));
         if (worker->ring && !vos_ring_wait(worker->ring, timeout))
             continue;
         int count = epoll_wait(worker->epoll, ready, BATCH, worker->ring ? 0 : timeout);

@@ -6,7 +6,7 @@ TESTS  ?=
 PY     := $(VENV)/bin/python
 PLANE  := $(wildcard vosctl/relay/media/dataplane/*.[ch] vosctl/relay/media/build.py)
 
-.PHONY: help setup demo test lint format bench docs clean
+.PHONY: help setup demo test lint format bench fuzz docs clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ format: setup ## Let ruff lay out the code.
 
 bench: setup ## Measure what the project claims, into bench/results.json; ONLY=name measures one.
 	@$(PY) -m bench $(ONLY)
+
+fuzz: setup ## Hostile packets, NG messages and SDPs for SECONDS (60) each, under sanitizers.
+	@VENV=$(VENV) SECONDS_EACH=$(or $(SECONDS),60) scripts/fuzz.sh
 
 docs: setup ## Build docs/*.md into build/docs as HTML; every link must lead somewhere.
 	@$(PY) scripts/docs.py build/docs

@@ -48,6 +48,8 @@ missing_packages() {
     has sipp || printf ' sip-tester'
     has rtpengine || printf ' rtpengine-daemon'
     has systemd-analyze || printf ' systemd'
+    has clang || printf ' clang'
+    ls /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a >/dev/null 2>&1 || printf ' libclang-rt-14-dev'
 }
 
 install_packages() {

@@ -115,6 +115,7 @@ def test_how_the_relay_is_operated_reaches_it(tmp_path):
         interfaces=(outer,),
         limits=Limits(500, 4000, timedelta(hours=4)),
         metrics=Metrics((ip_address("10.231.0.2"), 9110), None),
+        recordings="/var/lib/vosctl-relay/recordings",
         alerts=Alerts(2.0, 40.0, 150.0, timedelta(seconds=30), Secret("https://alerts.example/hook-s3cret")),
     )
     joined = trunk(proxy=ProxyMode.ON, interface="outer")
@@ -129,6 +130,7 @@ def test_how_the_relay_is_operated_reaches_it(tmp_path):
     assert [each.name for each in loaded.interfaces] == ["default", "outer"]
     assert loaded.interfaces[1].of(4) == ("10.0.0.5", "203.0.113.1")
     assert (loaded.limits.cps, loaded.limits.concurrent, loaded.limits.duration) == (500, 4000, 14400)
+    assert loaded.recordings == "/var/lib/vosctl-relay/recordings"
     assert loaded.metrics.listen == ("10.231.0.2", 9110)
     assert (loaded.alerts.loss, loaded.alerts.interval) == (2.0, 30.0)
     assert loaded.webhook == "https://alerts.example/hook-s3cret"

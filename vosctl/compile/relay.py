@@ -70,7 +70,7 @@ def _configuration(site: Site, node: Node, memo: Memo) -> bytes:
 
 
 def _operation(relay: Relay) -> dict[str, Any]:
-    """Return interfaces, limits, metrics and alerts, those that the site speaks of."""
+    """Return interfaces, limits, recordings, metrics and alerts, those that the site speaks of."""
     tree: dict[str, Any] = {}
     if relay.interfaces:
         tree["interfaces"] = {
@@ -81,6 +81,8 @@ def _operation(relay: Relay) -> dict[str, Any]:
             }
             for each in relay.interfaces
         }
+    if relay.recordings:
+        tree["recordings"] = relay.recordings
     if relay.limits is not None:
         tree["limits"] = _limits(relay.limits)
     if relay.metrics is not None:

@@ -274,7 +274,8 @@ class Alerts:
 class Relay:
     """The RTP relay of a node: ``addresses`` are bound and put into SDP, at most one a family; ``ng`` answers NG.
 
-    ``limits`` are the relay's own, beside those of gateways; 0 is no limit.
+    ``limits`` are the relay's own, beside those of gateways; 0 is no limit. Without a folder for
+    ``recordings`` no call is recorded.
     """
 
     enabled: bool
@@ -287,6 +288,7 @@ class Relay:
     limits: Limits | None = None
     metrics: Metrics | None = None
     alerts: Alerts | None = None
+    recordings: str = ""
 
 
 @dataclass(frozen=True, slots=True)

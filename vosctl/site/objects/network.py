@@ -60,6 +60,7 @@ def build_relay(fields: Fields, host: str, mark: Mark) -> Relay:
         limits=build_limits(fields),
         metrics=build_metrics(fields),
         alerts=build_alerts(fields),
+        recordings=fields.text("recordings") or "",
     )
 
 

@@ -47,6 +47,7 @@ missing_packages() {
     has kamailio || printf ' kamailio'
     has sipp || printf ' sip-tester'
     has rtpengine || printf ' rtpengine-daemon'
+    [ -e /usr/include/srtp2/srtp.h ] || printf ' libsrtp2-dev'
     has systemd-analyze || printf ' systemd'
     has clang || printf ' clang'
     ls /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a >/dev/null 2>&1 || printf ' libclang-rt-14-dev'

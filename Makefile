@@ -6,7 +6,7 @@ TESTS  ?=
 PY     := $(VENV)/bin/python
 PLANE  := $(wildcard vosctl/relay/media/dataplane/*.[ch] vosctl/relay/media/build.py)
 
-.PHONY: help setup demo test lint format bench fuzz docs clean
+.PHONY: help setup demo test lint format bench soak fuzz docs clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bench: setup ## Measure what the project claims, into bench/results.json; ONLY=n
 
 fuzz: setup ## Hostile packets, NG messages and SDPs for SECONDS (60) each, under sanitizers.
 	@VENV=$(VENV) SECONDS_EACH=$(or $(SECONDS),60) scripts/fuzz.sh
+
+soak: setup ## Relay packets for 20 minutes at half the loss-free rate: nothing lost, nothing grown. As root.
+	@$(PY) -m bench.relay_soak
 
 docs: setup ## Build docs/*.md into build/docs as HTML; every link must lead somewhere.
 	@$(PY) scripts/docs.py build/docs

@@ -88,13 +88,13 @@ def _kilobytes(made: Bed, subject: Subject) -> float:
         set_up(subject, None, _WARM)
         for number in range(_WARM):
             subject.ng.delete(f"bench-{number}", f"f{number}")
-        before = _resident(subject.pids)
+        before = resident(subject.pids)
         set_up(subject, generator, _CALLS)
         generator.run(_CALLS * 10, 2.0)
-        return (_resident(subject.pids) - before) / _CALLS
+        return (resident(subject.pids) - before) / _CALLS
 
 
-def _resident(pids: list[int]) -> int:
+def resident(pids: list[int]) -> int:
     """Return the anonymous memory of the processes in kilobytes."""
     total = 0
     for pid in pids:

@@ -24,6 +24,8 @@ STOP_SECONDS = 5.0
 BACKOFF_FIRST = 0.1
 BACKOFF_MOST = 5.0
 STEADY_SECONDS = 30.0
+# Bytes; the log lies in memory on most nodes (/run), with one older file of the same size beside it.
+MOST_LOG = 16 << 20
 
 
 class Child:
@@ -110,6 +112,7 @@ class Supervisor:
     ) -> None:
         log = None if foreground else paths.log
         self._paths = paths
+        self._log = log
         self.children = [Child(name, _command(name, paths, log), log) for name in ("media", "control")]
         self._lock = lock
         # At an upgrade, running media is told from this by its files: they may be gone by then.
@@ -136,10 +139,25 @@ class Supervisor:
         while not self._stopping:
             if self._upgrading:
                 self._hand_over()
+            self._rotate()
             self._sleep(self._revive())
         for child in reversed(self.children):
             child.stop()
         LOG.info("stopped")
+
+    def _rotate(self) -> None:
+        """Move a log that has grown long to ``relay.log.1``; all three processes go on in a new one."""
+        try:
+            if self._log is None or self._log.stat().st_size < MOST_LOG:
+                return
+            self._log.replace(self._log.with_name(f"{self._log.name}.1"))
+            fresh = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        except OSError as error:
+            LOG.warning("the log is not rotated: %s", error)
+            return
+        for target in (1, 2):
+            os.dup2(fresh, target)
+        os.close(fresh)
 
     def _resume(self, given: Handover) -> None:
         media = self.children[0]

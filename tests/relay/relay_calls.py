@@ -20,13 +20,17 @@ from vosctl.relay.children import LAUNCHER
 from vosctl.relay.ng import NgClient
 from vosctl.relay.paths import RelayPaths
 
-_hosts = itertools.count(2)
+_hosts = itertools.count()
+_HOSTS = 252
+_STRIDE = 20011
 
 
 def address() -> str:
     """A loopback address that no other test process uses: 127/8 is all this machine, without root."""
-    pid = os.getpid()
-    return f"127.{1 + pid // 256 % 254}.{pid % 256}.{next(_hosts)}"
+    # A network of its own for every 252 addresses of every process, far from those of the next processes.
+    network, host = divmod(next(_hosts), _HOSTS)
+    number = (os.getpid() + _STRIDE * network) % (254 * 256)
+    return f"127.{1 + number // 256}.{number % 256}.{2 + host}"
 
 
 def until(condition: Callable[[], object], seconds: float = 10.0):

@@ -89,14 +89,12 @@ class Commands:
             with self._admission.entering(self.config, branch):
                 reply = await self._place(None, branch, 0, request, description)
         except LimitReachedError as error:
-            for name in branch.names or {""}:
-                self.tally.refused[name, error.which] += 1
+            self.tally.refuse(branch, error.which)
             if "load-limit" in request.words("supports"):
                 raise
             LOG.warning("call %s: %s", _short(request.call_id), error)
             raise RefusalError(PARALLEL_LIMIT) from None
-        for name in branch.names or {""}:
-            self.tally.begun[name] += 1
+        self.tally.begin(branch)
         LOG.info("call %s: began, %s", _short(request.call_id), _parties(branch))
         return reply
 

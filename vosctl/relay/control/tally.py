@@ -39,6 +39,14 @@ class Tally:
         self.alerts: Counter[Tuple[str, str]] = Counter()
         self.traffic: Dict[str, Counter[str]] = {}
 
+    def begin(self, branch: Branch) -> None:
+        """Count a call that was let in, at each of its gateways and trunks."""
+        self.begun.update(branch.names or {""})
+
+    def refuse(self, branch: Branch, limit: str) -> None:
+        """Count a call that was not let in because of ``limit``."""
+        self.refused.update((name, limit) for name in branch.names or {""})
+
     def add(self, branch: Branch, streams: List[Json]) -> None:
         """Add what the streams of an ended branch counted."""
         add_up(self.traffic, branch, streams)

@@ -140,6 +140,8 @@ def test_gaps_that_stay_are_counted_and_those_that_fill_are_not(driver: Path) ->
 
 
 def test_a_gap_longer_than_the_window_is_one_run(driver: Path) -> None:
-    trace = [(20_000 * n, n % 65536, 160 * n, 77, 8) for n in range(65_000, 65_700) if not 65_200 <= n < 65_500]
+    trace = [
+        (20_000 * n, n % 65536, 160 * n, 77, 8) for n in range(65_000, 65_700) if not 65_200 <= n < 65_500
+    ]
     got = counted(driver, trace)
     assert (got["loss_runs"], got["run_lost"], got["burst_lost"]) == (1, 300, 300)

@@ -7,7 +7,7 @@ import logging
 import time
 from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple
 
-from vosctl.relay.control import admission, interfaces, legs, negotiate, proxying, report, sdp
+from vosctl.relay.control import admission, interfaces, jitter, legs, negotiate, proxying, report, sdp
 from vosctl.relay.control.admission import Admission, Deadlines, LimitReachedError
 from vosctl.relay.control.calls import Branch, Calls, Party, branch_from_json
 from vosctl.relay.control.config import Config, Peer
@@ -204,7 +204,7 @@ class Commands:
 
     async def _settle(self, old: Optional[Branch], new: Branch) -> Branch:
         """Bring media to ``new`` and keep it; on any failure media and calls are what they were."""
-        commands = legs.commands(old, new)
+        commands = jitter.with_buffers(legs.commands(old, new), new, self.config.peers)
         done: List[legs.Command] = []
         branch = new
         try:

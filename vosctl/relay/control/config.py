@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, TypeVar
 
 from vosctl.errors import RelayError
 from vosctl.relay.control import crypto_attr, settings
+from vosctl.relay.control.jitter import Buffer, read_buffer
 from vosctl.relay.control.settings import (
     DEFAULT_ALERTS,
     NO_LIMITS,
@@ -48,6 +49,7 @@ class Peer:
     limits: Limits = NO_LIMITS
     proxy: str = "must_on"
     interface: str = ""
+    jitter: Optional[Buffer] = None
 
     @property
     def is_trunk(self) -> bool:
@@ -336,7 +338,8 @@ def _gateway(name: str, tree: Dict[str, Any], reader: _Reader) -> Peer:
     path = f"gateways.{name}."
     networks = reader.parsed(_network, reader.texts(tree, path, "networks"), f"{path}networks")
     learn = reader.choice(tree, path, "learn", LEARN)
-    return Peer(name, "gateway", networks, learn=learn, **_operation(tree, path, reader))
+    jitter = reader.part(tree, path, "jitter", read_buffer, None)
+    return Peer(name, "gateway", networks, learn=learn, jitter=jitter, **_operation(tree, path, reader))
 
 
 def _trunk(name: str, tree: Dict[str, Any], keys: Dict[str, str], reader: _Reader) -> Peer:

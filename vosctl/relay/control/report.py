@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, List, Optional, Sequence
 
+from vosctl.relay.control import quality
 from vosctl.relay.control.calls import Branch, End
 from vosctl.relay.control.legs import SIDES
 
@@ -29,7 +30,25 @@ def totals(branches: Sequence[Branch], counted: Sequence[Streams]) -> Json:
             if tag and tag not in tags:
                 tags[tag] = _tag(branch, side, counted[index])
     created = int(min(branch.created for branch in branches))
-    return {"created": created, "totals": {"RTP": rtp, "RTCP": rtcp}, "tags": tags}
+    return {
+        "created": created,
+        "totals": {"RTP": rtp, "RTCP": rtcp},
+        "tags": tags,
+        "SSRC": _scores(branches, counted),
+    }
+
+
+def _scores(branches: Sequence[Branch], counted: Sequence[Streams]) -> Json:
+    now = int(time.time())
+    found = []
+    for branch, streams in zip(branches, counted):  # noqa: B905 (Python 3.9 has no strict=)
+        for stream in streams:
+            if stream["stream"] < len(branch.streams):
+                for side, name in enumerate(SIDES):
+                    leg, other = stream[name], stream[SIDES[1 - side]]
+                    codec = _codec(branch.streams[stream["stream"]].ends[side], leg)
+                    found.append(quality.described(leg, other, codec, now))
+    return quality.ng_report(found)
 
 
 def _sum() -> Json:
@@ -110,12 +129,15 @@ def listed(branch: Branch, counted: Streams) -> Json:
 
 def _leg(branch: Branch, stream: Json, side: int) -> Json:
     end, leg = branch.streams[stream["stream"]].ends[side], stream[SIDES[side]]
+    other, codec = stream[SIDES[1 - side]], _codec(end, leg)
     return {
         **leg,
+        "mos": quality.leg_mos(leg, other, codec),
+        "loss_percent": round(quality.loss_percent(leg), 3),
         "side": SIDES[side],
         "stream": stream["stream"],
         "name": branch.parties[side].name,
-        "codec": _codec(end, leg),
+        "codec": codec,
         "direction": end.direction,
         "mode": end.rx.mode,
         "kid": end.rx.kid,

@@ -6,7 +6,7 @@ import functools
 import ipaddress
 import re
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from vosctl.relay.media.errors import RequestError
 from vosctl.relay.media.plane import (
@@ -224,9 +224,10 @@ def _jitter(value: Any) -> Optional[Jitter]:
         return None
     if not isinstance(value, Mapping) or value.get("mode") not in {"fixed", "adaptive"}:
         raise ValueError("must be null or an object with a mode of fixed or adaptive")
-    least, most, start = (value.get(name) for name in ("min", "max", "start"))
-    if not all(_integer(given, 1, 400) for given in (least, most, start)) or not least <= start <= most:
+    bounds: List[Any] = [value.get(name) for name in ("min", "start", "max")]
+    if not all(_integer(given, 1, 400) for given in bounds) or sorted(bounds) != bounds:
         raise ValueError("min, start and max are milliseconds, from 1 to 400, each no more than the next")
+    least, start, most = bounds
     return Jitter(value["mode"] == "adaptive", least, most, start)
 
 

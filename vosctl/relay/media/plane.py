@@ -40,7 +40,8 @@ CHANGE_REMOTE, CHANGE_RX, CHANGE_TX, CHANGE_REST, CHANGE_JUDGE, CHANGE_RTCP = 1,
 CHANGE_PLAYOUT = 64
 LONG_COUNTERS = (
     *("packets", "bytes", "dropped", "malformed", "held", "overrun", "rtcp_packets", "rtcp_bytes", "sent"),
-    *("sent_bytes", "send_errors", "rtcp_sent", "late", "loss_runs", "run_lost", "burst_lost", "expected", "reordered", "duplicate", "unauthentic"),
+    *("sent_bytes", "send_errors", "rtcp_sent", "late", "loss_runs", "run_lost", "burst_lost"),
+    *("expected", "reordered", "duplicate", "unauthentic"),
 )
 
 Endpoint = Tuple[str, int]

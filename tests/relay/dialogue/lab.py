@@ -107,7 +107,7 @@ class Lab:
         """Start a program in a namespace, its output in ``name``.log."""
         log = (self.folder / f"{name}.log").open("ab")
         process = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{namespace}", *map(str, words)],
+            ["nice", "-n", "-10", "nsenter", f"--net=/run/netns/{namespace}", *map(str, words)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, start_new_session=True,
         )  # fmt: skip
         log.close()
@@ -183,7 +183,10 @@ class Lab:
             *zip(CALLEE_SOUNDS, ("callee.pcma", "fork.pcma"), strict=True),
         ):
             (self.folder / file).write_bytes(bytes([sound]) * 16000)
-        captures = [self._capture(space, f"{name}-{space[-1]}") for space in (self.caller, self.callee)]
+        captures = [
+            self._capture(space, f"{name}-{space[-1]}", busy=calls > 10)
+            for space in (self.caller, self.callee)
+        ]
         host = CALLEE6 if callee6 else CALLEE
         common = ("-m", calls, "-nostdin", "-trace_msg", "-trace_err", "-rtp_threadtasks", 50, "-timeout", 60)
         sides = []
@@ -208,7 +211,7 @@ class Lab:
         for side in reversed(sides):
             assert side.wait(80) == 0, self.logs()
             self.processes.remove(side)
-        time.sleep(0.3)  # the last packets are on their way into the files
+        time.sleep(1.5 if calls > 10 else 0.3)  # the last packets are on their way into the files
         for capture in captures:
             self.end(capture)
         return Played(
@@ -228,10 +231,10 @@ class Lab:
         path.write_text(text)
         return path
 
-    def _capture(self, space: str, name: str) -> subprocess.Popen:
+    def _capture(self, space: str, name: str, *, busy: bool) -> subprocess.Popen:
         path = self.folder / f"{name}.pcap"
         capture = self.start(
-            space, "tcpdump", "-i", "eth0", "-w", path, "-U", "-Z", "root", "--immediate-mode", "-B", "65536", "-s", "96", "udp",
+            space, "tcpdump", "-i", "eth0", "-w", path, "-U", "-Z", "root", "-B", "65536", "-s", "96", *(() if busy else ("--immediate-mode",)), "udp",
             name=name,
         )  # fmt: skip
         self.until(lambda: path.exists() and path.stat().st_size >= 24)

@@ -44,6 +44,7 @@ missing_packages() {
     has ps || printf ' procps'
     has nsenter || printf ' util-linux'
     has sudo || printf ' sudo'
+    has systemd-analyze || printf ' systemd'
 }
 
 install_packages() {

@@ -244,7 +244,7 @@ def tree(root: Path) -> dict[str, Any]:
                 continue
             mode = path.lstat().st_mode
             found[inside] = (
-                os.readlink(path)
+                str(path.readlink())
                 if path.is_symlink()
                 else (mode, path.read_bytes() if path.is_file() else None)
             )

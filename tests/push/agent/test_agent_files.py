@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import time
 
 import pytest
@@ -52,7 +51,7 @@ def test_confirm_may_be_repeated(folder: Target) -> None:
 def test_without_confirmation_everything_goes_back(folder: Target) -> None:
     folder.path("/srv").mkdir()
     folder.path("/srv/b").write_bytes(b"old")
-    os.chmod(folder.path("/srv/b"), 0o600)
+    folder.path("/srv/b").chmod(0o600)
     before = tree(folder.root)
     applied = folder.apply(sample(), window=1)
     assert applied["op"] == "applied"
@@ -85,7 +84,7 @@ def test_a_hung_up_controller_changes_nothing_about_that(folder: Target) -> None
 
 def test_mode_alone_is_a_change_that_needs_no_content(folder: Target) -> None:
     folder.settle(sample())
-    os.chmod(folder.path("/srv/b"), 0o600)
+    folder.path("/srv/b").chmod(0o600)
     assert folder.inspect(sample())["files"]["/srv/b"]["mode"] == 0o600
     assert folder.settle(sample())["changed"] == ["file /srv/b"]
     assert folder.path("/srv/b").stat().st_mode & 0o777 == 0o644

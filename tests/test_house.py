@@ -161,7 +161,7 @@ def test_a_wheel_carries_the_data_plane_and_the_data_for_its_platform(tmp_path):
     for name in (
         "vosctl/relay/media/libvosmedia.so",
         "vosctl/relay/media/dataplane/vos.h",
-        "vosctl/site/defaults.yml",
+        "vosctl/site/variables/defaults.yml",
         "vosctl/_data/schemas/vars.json",
         "vosctl/_data/templates/relay/vosctl-relay.service.j2",
         "vosctl/_data/playbooks/site.yml",

@@ -11,8 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from agent_client import PYTHON, Agent, Target, Wanted
-from conftest import Machine
+from agent_client import PYTHON, Agent, Machine, Target, Wanted
 
 from vosctl.push.agent import bundle
 

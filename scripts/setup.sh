@@ -58,6 +58,12 @@ install_packages() {
     else
         say "setup: Debian packages:$packages"
         apt_install "$packages" || say "setup: apt-get failed, see above"
+        case "$packages" in
+            *openssh-server*)
+                # Only its program is needed, by hosts of their own; the machine's own login is its owner's choice.
+                [ ! -d /run/systemd/system ] || say "setup: sshd would start at boot now; if not wanted: systemctl disable ssh"
+                ;;
+        esac
         packages=$(missing_packages)
         [ -n "$packages" ] || return 0
     fi

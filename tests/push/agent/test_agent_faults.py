@@ -387,16 +387,3 @@ def test_a_lock_of_a_dead_process_is_taken_over(folder: Target) -> None:
     lock.write_text('{"holder": "ghost@gone", "since": 1, "what": "apply x", "pid": 4194304, "start": 1}')
     assert folder.ask("status")["lock"] is None
     folder.settle(Wanted().file("/etc/a", b"2"))
-
-
-def test_a_torn_journal_and_noise_in_the_state_are_survived(folder: Target) -> None:
-    folder.settle(Wanted().file("/etc/a", b"1"))
-    with folder.path("/var/lib/vosctl/journal.jsonl").open("ab") as journal:
-        journal.write(b'{"time": 1, "eve')
-    folder.settle(Wanted().file("/etc/a", b"2"))
-    events = [entry["event"] for entry in folder.ask("status")["journal"]]
-    assert events[-5:] == ["begin", "armed", "step", "applied", "confirmed"]
-    folder.path("/var/lib/vosctl/snapshots/.half").mkdir()
-    folder.path("/var/lib/vosctl/applied.json").write_bytes(b"{")
-    folder.settle(Wanted().file("/etc/a", b"3"))
-    assert not folder.path("/var/lib/vosctl/snapshots/.half").exists()

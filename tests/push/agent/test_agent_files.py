@@ -252,3 +252,16 @@ def test_state_is_for_root_alone(folder: Target) -> None:
     for path in state.rglob("*"):
         assert path.stat().st_mode & 0o077 == 0, path
     assert folder.path("/var").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_torn_journal_and_noise_in_the_state_are_survived(folder: Target) -> None:
+    folder.settle(Wanted().file("/etc/a", b"1"))
+    with folder.path("/var/lib/vosctl/journal.jsonl").open("ab") as journal:
+        journal.write(b'{"time": 1, "eve')
+    folder.settle(Wanted().file("/etc/a", b"2"))
+    events = [entry["event"] for entry in folder.ask("status")["journal"]]
+    assert events[-5:] == ["begin", "armed", "step", "applied", "confirmed"]
+    folder.path("/var/lib/vosctl/snapshots/.half").mkdir()
+    folder.path("/var/lib/vosctl/applied.json").write_bytes(b"{")
+    folder.settle(Wanted().file("/etc/a", b"3"))
+    assert not folder.path("/var/lib/vosctl/snapshots/.half").exists()

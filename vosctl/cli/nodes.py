@@ -198,7 +198,7 @@ def _report_plans(
         print_json(as_json(results))
     elif not markdown:
         console = output()
-        print_plans(console, results, diff=diff)
+        print_plans(console, results, diff=diff, held=site.verbose > 0)
         print_recap(console, results)
     code = exit_code(results)
     pending = any(result.plan for result in results.values())

@@ -98,6 +98,7 @@ def test_the_owner_is_set_by_name(folder: Target) -> None:
     assert folder.inspect(wanted)["files"]["/etc/a"]["group"] == "nogroup"
 
 
+@pytest.mark.root
 def test_an_unknown_owner_is_refused_before_anything_changes(folder: Target) -> None:
     answer = folder.apply(sample().file("/etc/a", b"1", owner="nosuchuser"))
     assert answer["op"] == "error"

@@ -182,8 +182,14 @@ def _run(
 ) -> dict[str, HostResult]:
     if site.json:
         return operation(processors=())
-    with ProgressLine(errors_to(), len(checked.selected)) as line:
-        return operation(processors=(line,))
+    try:
+        with ProgressLine(errors_to(), len(checked.selected)) as line:
+            return operation(processors=(line,))
+    except KeyboardInterrupt:
+        errors_to().print(
+            "a node that was being changed goes back by itself; vosctl status shows it, vosctl confirm keeps the change"
+        )
+        raise
 
 
 def _report_plans(

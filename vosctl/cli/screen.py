@@ -11,6 +11,9 @@ import click
 from rich.console import Console
 
 
+PIPE_WIDTH = 200  # a pipe has no width; tables need one
+
+
 @dataclass(slots=True)
 class Wish:
     """How the operator wants to be answered; filled while the command line is parsed."""
@@ -20,7 +23,8 @@ class Wish:
 
 def output() -> Console:
     """Return the console for results."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=True, emoji=False, markup=False)
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(file=sys.stdout, highlight=False, soft_wrap=True, emoji=False, markup=False, width=width)
 
 
 def errors_to() -> Console:

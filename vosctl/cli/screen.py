@@ -10,7 +10,6 @@ from typing import Any
 import click
 from rich.console import Console
 
-
 PIPE_WIDTH = 200  # a pipe has no width; tables need one
 
 

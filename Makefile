@@ -20,7 +20,7 @@ demo: setup ## Apply the example site to two nodes, call through them, scan them
 	@$(VENV)/bin/vosctl demo run
 
 test: lint ## Run every check and every test; TESTS=tests/site runs some.
-	@$(PY) -m pytest $(TESTS)
+	@$(PY) -m pytest --numprocesses auto --dist loadfile $(TESTS)
 
 lint: setup ## ruff, mypy --strict, and the house's own rules.
 	@$(VENV)/bin/ruff check .

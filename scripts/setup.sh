@@ -30,6 +30,11 @@ find_python() {
 
 has() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ]; }
 
+fuzzer_runtime() { # libFuzzer's package carries the number of the system's clang
+    number=$(clang -dumpversion 2>/dev/null | cut -d. -f1)
+    printf 'libclang-rt-%s-dev' "${number:-14}"
+}
+
 missing_packages() {
     has gcc || has cc || has clang || printf ' gcc'
     [ -e /usr/include/stdlib.h ] || printf ' libc6-dev'
@@ -50,37 +55,49 @@ missing_packages() {
     [ -e /usr/include/srtp2/srtp.h ] || printf ' libsrtp2-dev'
     has systemd-analyze || printf ' systemd'
     has clang || printf ' clang'
-    ls /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a >/dev/null 2>&1 || printf ' libclang-rt-14-dev'
+    ls /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a >/dev/null 2>&1 || printf " $(fuzzer_runtime)"
 }
 
 install_packages() {
     packages=$(missing_packages)
     [ -n "$packages" ] || return 0
-    line="apt-get update && apt-get install -y --no-install-recommends$packages"
     if ! has apt-get; then
         say "setup: missing:$packages (these are Debian's names; install what your system calls them)"
     elif [ "$(id -u)" != 0 ]; then
         say "setup: some Debian packages are missing; this line installs them:"
-        say "    sudo sh -c '$line'"
+        say "    sudo sh -c 'apt-get update && apt-get install -y --no-install-recommends$packages'"
     else
-        say "setup: installing$packages"
-        # No daemon of theirs may start on this machine: policy-rc.d is Debian's way to say so.
-        policy=/usr/sbin/policy-rc.d
-        if [ ! -e $policy ]; then
-            printf '#!/bin/sh\nexit 101\n' >$policy
-            chmod 755 $policy
-            trap 'rm -f $policy' EXIT
-        fi
-        DEBIAN_FRONTEND=noninteractive sh -c "$line" >&2
-        return 0
+        say "setup: Debian packages:$packages"
+        apt_install "$packages" || say "setup: apt-get failed, see above"
+        case "$packages" in
+            *openssh-server*)
+                # Only its program is needed, by hosts of their own; the machine's own login is its owner's choice.
+                [ ! -d /run/systemd/system ] || say "setup: sshd would start at boot now; if not wanted: systemctl disable ssh"
+                ;;
+        esac
+        packages=$(missing_packages)
+        [ -n "$packages" ] || return 0
     fi
-    case " $packages " in
+    case "$packages " in
         *" gcc "* | *" libc6-dev "* | *" python3-venv "*)
-            say "setup: nothing works without gcc, its headers and python3-venv"
+            say "setup: nothing works without gcc, libc6-dev and python3-venv"
             exit 1
             ;;
     esac
-    say "setup: going on without them; what needs them is skipped, and says so"
+    say "setup: going on without$packages; what needs them is skipped, and says so"
+}
+
+apt_install() {
+    # No daemon may start just because its program is wanted: policy-rc.d is Debian's way to say so.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e $policy ]; then
+        trap 'rm -f $policy' EXIT
+        printf '#!/bin/sh\nexit 101\n' >$policy
+        chmod 755 $policy
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    # shellcheck disable=SC2086  several names
+    apt-get -qq update && apt-get -qq install -y --no-install-recommends $1 >/dev/null
 }
 
 python=$(find_python)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -72,13 +73,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not skipped:
         return
     terminalreporter.section(f"NOT TESTED HERE: {len(skipped)} tests", sep="!", red=True, bold=True)
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, Counter[str]] = {}
     for report in skipped:
-        reasons.setdefault(_reason(report), []).append(report.nodeid)
-    for reason, tests in sorted(reasons.items()):
-        terminalreporter.write_line(f"{reason}:", red=True)
-        for test in tests:
-            terminalreporter.write_line(f"    {test}")
+        reasons.setdefault(_reason(report), Counter())[report.nodeid.partition("::")[0]] += 1
+    for reason, files in sorted(reasons.items()):
+        terminalreporter.write_line(f"{reason}: {files.total()} tests", red=True)
+        for file, count in sorted(files.items()):
+            terminalreporter.write_line(f"    {count:>4}  {file}")
 
 
 @pytest.fixture

@@ -135,6 +135,33 @@ def test_what_waits_for_a_person_is_confirmed_or_rolled_back(nodes):
     assert nodes.held("edge-a") == before
 
 
+def test_what_an_interrupted_apply_left_is_kept_by_the_next_one(nodes):
+    before = nodes.held("edge-a")
+    change(nodes.site / "inventory/group_vars/all/main.yml", '"600"', '"800"')
+    try:
+        nodes.vosctl("apply", "playbooks/site.yml", "-l", "edge-a", "--no-confirm")
+        assert "no change: edge-a" in nodes.vosctl("plan", "playbooks/site.yml", "-l", "edge-a")
+        assert "until" in nodes.vosctl("status", "playbooks/site.yml")
+        assert "edge-a : changed" in nodes.vosctl("apply", "playbooks/site.yml", "-l", "edge-a")
+        assert "until" not in nodes.vosctl("status", "playbooks/site.yml")
+        assert nodes.on("edge-a", "sysctl", "-n", "net.ipv4.tcp_keepalive_time") == "800\n"
+    finally:
+        change(nodes.site / "inventory/group_vars/all/main.yml", '"800"', '"600"')
+    nodes.vosctl("apply", "playbooks/site.yml")
+    assert nodes.held("edge-a") == before
+
+
+def test_what_waits_is_not_overtaken(nodes):
+    change(nodes.site / "inventory/group_vars/all/main.yml", '"600"', '"900"')
+    try:
+        nodes.vosctl("apply", "playbooks/site.yml", "-l", "edge-a", "--no-confirm")
+    finally:
+        change(nodes.site / "inventory/group_vars/all/main.yml", '"900"', '"600"')
+    shown = nodes.vosctl("apply", "playbooks/site.yml", "-l", "edge-a", code=2)
+    assert "still waits for its confirmation" in shown
+    nodes.vosctl("rollback", "playbooks/site.yml", "-l", "edge-a")
+
+
 def test_status_and_facts(nodes):
     found = json.loads(nodes.vosctl("status", "playbooks/site.yml", "--json"))
     assert {name: found[name]["status"] for name in found} == {"edge-a": "ok", "edge-b": "ok"}

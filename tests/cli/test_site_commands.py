@@ -68,6 +68,16 @@ def test_json_by_environment(site, capsys, monkeypatch):
     assert json.loads(capsys.readouterr().out)["nodes"] == ["edge-a", "edge-b"]
 
 
+def test_variables_from_the_environment_may_hold_blanks(site, capsys, monkeypatch):
+    monkeypatch.setenv("VOSCTL_EXTRA_VARS", '{"media": {"jitter": "lan"}}\nmedia.ptime=30')
+    assert run(["explain", "edge-a", "media", "playbooks/site.yml", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [layer["value"] for layer in said if layer["layer"] == "--extra-vars"] == [
+        {"jitter": "lan"},
+        {"ptime": 30},
+    ]
+
+
 def test_no_host_matched_is_an_error(site, capsys):
     assert run(["validate", "playbooks/site.yml", "-l", "edge-z"]) == 1
     assert "edge-z" in capsys.readouterr().err

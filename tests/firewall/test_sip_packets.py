@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from packet_lab import ADMIN, NODE, PEER
 from scapy.layers.inet import IP, TCP, UDP, IPOption_NOP, fragment
@@ -155,12 +157,13 @@ def test_each_method_has_its_own_budget(lab, family, method, burst):
 @families
 def test_a_whole_network_has_a_budget_and_others_do_not_suffer(lab, family):
     listener = lab.listener(family)
-    sources = lab.strangers(family, 40)
-    for source in sources:
+    began = time.monotonic()
+    for source in lab.strangers(family, 40):
         for _ in range(8):  # each within its own 10, together four times what the network may send
             lab.send(family, request(), source)
-    assert 80 <= len(lab.delivered(family, listener)) <= 80 + 16 * 4
-    lab.send(family, request(), sources[0])
+    passed = len(lab.delivered(family, listener))
+    assert 80 <= passed <= 80 + 16 * (time.monotonic() - began) + 1  # the burst, and what time refilled
+    assert passed < 320
     lab.send(family, GENUINE["cisco"])
     assert lab.delivered(family, listener) == [GENUINE["cisco"]]
 

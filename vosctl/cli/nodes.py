@@ -187,8 +187,14 @@ def run_on_nodes(
     """Run ``operation`` with a line of progress, which ``--json`` leaves out."""
     if site.json:
         return operation(processors=())
-    with ProgressLine(errors_to(), len(checked.selected)) as line:
-        return operation(processors=(line,))
+    try:
+        with ProgressLine(errors_to(), len(checked.selected)) as line:
+            return operation(processors=(line,))
+    except KeyboardInterrupt:
+        errors_to().print(
+            "a node that was being changed goes back by itself; vosctl status shows it, vosctl confirm keeps the change"
+        )
+        raise
 
 
 def _report_plans(
@@ -203,7 +209,7 @@ def _report_plans(
         print_json(as_json(results))
     elif not markdown:
         console = output()
-        print_plans(console, results, diff=diff)
+        print_plans(console, results, diff=diff, held=site.verbose > 0)
         print_recap(console, results)
     code = exit_code(results)
     pending = any(result.plan for result in results.values())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import click
 
 from vosctl.cli.screen import Wish
+
+Callback = Callable[..., int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,12 @@ class NodeArguments:
     known_hosts: Path | None
 
 
+class _Line(click.types.StringParamType):
+    """Text that may hold blanks; an environment variable gives several of them, a line each."""
+
+    envvar_list_splitter = "\n"
+
+
 _PATH = click.Path(path_type=Path)
 
 _SITE_OPTIONS = (
@@ -45,9 +53,9 @@ _SITE_OPTIONS = (
                  help="Inventory file, folder or program; may be repeated."),
     click.option("-l", "--limit", envvar="VOSCTL_LIMIT",
                  help="Only these nodes: names, groups, globs, a:b, !x, &x, ~regex, @file."),
-    click.option("-e", "--extra-vars", multiple=True, envvar="VOSCTL_EXTRA_VARS",
+    click.option("-e", "--extra-vars", multiple=True, type=_Line(), envvar="VOSCTL_EXTRA_VARS",
                  help="key=value, {yaml} or @file; wins over every other layer."),
-    click.option("--json", "as_json", is_flag=True, envvar="VOSCTL_JSON",
+    click.option("--json", is_flag=True, envvar="VOSCTL_JSON",
                  help="JSON, and nothing else, on standard output."),
     click.option("-v", "--verbose", count=True, envvar="VOSCTL_VERBOSE", help="Say more; -vv says most."),
 )  # fmt: skip
@@ -69,51 +77,35 @@ _NODE_OPTIONS = (
 )  # fmt: skip
 
 
-def site_options(function: Callable[..., int]) -> Callable[..., int]:
+def site_options(function: Callback) -> Callback:
     """Add the playbook argument and the site options; the command gets one ``site: SiteArguments``."""
-
-    @functools.wraps(function)
-    def gather(*args: Any, **options: Any) -> int:
-        site = SiteArguments(
-            playbook=options.pop("playbook"),
-            inventory=options.pop("inventory"),
-            limit=options.pop("limit"),
-            extra_vars=options.pop("extra_vars"),
-            json=options.pop("as_json"),
-            verbose=options.pop("verbose"),
-        )
-        wish = click.get_current_context().find_object(Wish)
-        if wish is not None:
-            wish.json = site.json
-        return function(*args, site=site, **options)
-
-    command = _decorate(gather, _SITE_OPTIONS)
     playbook = click.argument("playbook", required=False, type=_PATH, envvar="VOSCTL_PLAYBOOK")
-    return playbook(command)
+    return _grouped(function, "site", SiteArguments, (playbook, *_SITE_OPTIONS))
 
 
-def node_options(function: Callable[..., int]) -> Callable[..., int]:
+def node_options(function: Callback) -> Callback:
     """Add the connection options; the command gets one ``nodes: NodeArguments``."""
+    return _grouped(function, "nodes", NodeArguments, _NODE_OPTIONS)
+
+
+def _grouped(
+    function: Callback, name: str, group: Any, options: Sequence[Callable[[Callback], Callback]]
+) -> Callback:
+    """Add ``options`` and hand them to ``function`` as one ``group`` object, whose fields they are."""
 
     @functools.wraps(function)
-    def gather(*args: Any, **options: Any) -> int:
-        nodes = NodeArguments(
-            forks=options.pop("forks"),
-            connect_timeout=options.pop("connect_timeout"),
-            timeout=options.pop("timeout"),
-            user=options.pop("user"),
-            private_key=options.pop("private_key"),
-            ssh_config=options.pop("ssh_config"),
-            known_hosts=options.pop("known_hosts"),
-        )
-        return function(*args, nodes=nodes, **options)
+    def gather(**values: Any) -> int:
+        made = group(**{field.name: values.pop(field.name) for field in fields(group)})
+        _remember(made)
+        return function(**values, **{name: made})
 
-    return _decorate(gather, _NODE_OPTIONS)
-
-
-def _decorate(
-    function: Callable[..., int], options: tuple[Callable[[Callable[..., int]], Callable[..., int]], ...]
-) -> Callable[..., int]:
+    command: Callback = gather
     for option in reversed(options):
-        function = option(function)
-    return function
+        command = option(command)
+    return command
+
+
+def _remember(made: object) -> None:
+    wish = click.get_current_context().find_object(Wish)
+    if wish is not None and isinstance(made, SiteArguments):
+        wish.json = made.json

@@ -10,6 +10,8 @@ from typing import Any
 import click
 from rich.console import Console
 
+PIPE_WIDTH = 200  # a pipe has no width; tables need one
+
 
 @dataclass(slots=True)
 class Wish:
@@ -20,7 +22,8 @@ class Wish:
 
 def output() -> Console:
     """Return the console for results."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=True, emoji=False, markup=False)
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(file=sys.stdout, highlight=False, soft_wrap=True, emoji=False, markup=False, width=width)
 
 
 def errors_to() -> Console:

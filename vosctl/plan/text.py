@@ -19,9 +19,10 @@ SIGNS = {
 }
 
 
-def render(plan: Plan, *, diff: bool = True) -> str:
+def render(plan: Plan, *, diff: bool = True, held: bool = True) -> str:
     """Return the plan as lines of text; a plan with nothing to do is one line that says so.
 
+    Without ``held`` items that are somebody else's are only counted; impossible ones are always told.
     Control characters, which a node's files could carry to the terminal, are escaped.
     """
     lines = [f"{plan.node}: {summary(plan)}"]
@@ -29,7 +30,7 @@ def render(plan: Plan, *, diff: bool = True) -> str:
         lines.append(f"  {headline(change)}")
         if diff:
             lines.extend(f"      {printable(line)}".rstrip() for line in change.diff)
-    lines.extend(f"  {line}" for line in held_lines(plan))
+    lines.extend(f"  {line}" for line in held_lines(plan, every=held))
     if plan.refusal:
         lines.append(f"  refused: {printable(plan.refusal)}")
     return "\n".join(lines) + "\n"
@@ -67,10 +68,10 @@ def headline(change: Change) -> str:
     return " ".join(parts)
 
 
-def held_lines(plan: Plan) -> list[str]:
-    """Return the held items, those of one kind held for one reason on one line."""
+def held_lines(plan: Plan, *, every: bool = True) -> list[str]:
+    """Return the held items (or only the impossible ones), those of one kind and reason on one line."""
     groups: dict[tuple[str, str, bool], list[str]] = {}
-    for held in plan.held:
+    for held in plan.held if every else plan.impossible:
         groups.setdefault((held.kind.value, held.reason, held.fatal), []).append(held.name)
     return [
         f"{'!' if fatal else '.'} {kind:<8} {printable(', '.join(names))} "

@@ -46,9 +46,11 @@ class Apply:
         session, observed = operations.inspect(host, desired)
         host.plan = operations.make(host, desired, observed)
         operations.refuse(host, host.plan)
-        if not host.plan:
+        if not host.plan and not (observed.pending and host.options.auto_confirm):
             return host.result(Status.OK, report=operations.busy(observed))
         _refuse_pending(host, observed)
+        if observed.pending:
+            return _keep_pending(host, session, str(observed.pending["id"]))
         attempt = _Attempt(host, uuid4().hex)
         answer = attempt.apply(session, desired, observed)
         # Packages alone are never taken back, so nothing waits.
@@ -59,9 +61,16 @@ class Apply:
         return host.result(Status.CHANGED, report={**answer, "confirmed": confirmed})
 
 
+def _keep_pending(host: Host, session: Session, identity: str) -> HostResult:
+    """Confirm our own apply of an interrupted run: it left what is wanted, and the node was reached anew."""
+    operations.confirm(host, session, identity)
+    return host.result(Status.CHANGED, report={"id": identity, "confirmed": True})
+
+
 def _refuse_pending(host: Host, observed: Observed) -> None:
+    """Raise LockedError where somebody else's apply waits, or one of ours that is not what is wanted now."""
     pending = observed.pending
-    if pending:
+    if pending and (host.plan or pending.get("holder") != host.options.holder):
         raise LockedError(
             host.name,
             f"an apply by {pending.get('holder')} still waits for its confirmation",

@@ -14,23 +14,28 @@ from vosctl.push.result import HostResult
 _STYLES = {"+": "green", "-": "red", "@": "cyan", "~": "yellow", "!": "magenta"}
 
 
-def print_plans(console: Console, results: Mapping[str, HostResult], *, diff: bool) -> None:
-    """Write the plan of each node that has one; nodes with nothing to do share one line."""
+def print_plans(
+    console: Console, results: Mapping[str, HostResult], *, diff: bool, held: bool = False
+) -> None:
+    """Write the plan of each node that has one; nodes with nothing to do share one line.
+
+    ``held`` lists what is left alone on a node, and why; otherwise it is only counted.
+    """
     quiet: list[str] = []
     for name, result in results.items():
         if result.plan is None:
             continue
         if result.plan or result.plan.refusal:
-            print_plan(console, result.plan, diff=diff)
+            print_plan(console, result.plan, diff=diff, held=held)
         else:
             quiet.append(name)
     if quiet:
         console.print(Text(f"no change: {', '.join(quiet)}", style="green"))
 
 
-def print_plan(console: Console, plan: Plan, *, diff: bool) -> None:
+def print_plan(console: Console, plan: Plan, *, diff: bool, held: bool) -> None:
     """Write one node's plan; the first sign of a line gives its colour."""
-    first, *lines = render(plan, diff=diff).splitlines()
+    first, *lines = render(plan, diff=diff, held=held).splitlines()
     console.print(Text(first, style="bold"))
     for line in lines:
         console.print(Text(line, style=_STYLES.get(line.strip()[:1], "")))

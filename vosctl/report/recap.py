@@ -24,6 +24,7 @@ _STYLES = {
 def print_recap(console: Console, results: Mapping[str, HostResult]) -> None:
     """Write ``node : ok changed=3 held=1 …`` for each node, failures with their reason below."""
     width = max((len(name) for name in results), default=0)
+    console.print()
     console.print(Text("RECAP", style="bold"))
     for name, result in results.items():
         line = Text(f"{name:<{width}} : ")

@@ -13,13 +13,27 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from vosctl.fleet import Fleet
 from vosctl.push.agent import bundle
 
 PYTHON = "/usr/bin/python3"
 Frame = dict[str, Any]
+
+
+CLEAN = """
+for b in nft legacy; do for f in iptables ip6tables; do
+  $f-$b -P INPUT ACCEPT; $f-$b -F; $f-$b -X
+done; done
+ipset destroy
+rm -rf /var/lib/vosctl /run/vosctl /run/vosctl-relay /etc/vosctl /etc/voice /opt/vosctl
+echo 0 > /proc/sys/net/ipv4/ip_forward
+echo 4096 > /proc/sys/net/core/somaxconn
+true
+"""
 
 
 def own_user() -> tuple[str, str]:
@@ -141,6 +155,35 @@ class Target:
         return Path(f"{self.root or ''}{path}")
 
 
+class Machine(Target):
+    """A host of the fleet as a node."""
+
+    def __init__(self, fleet: Fleet, name: str) -> None:
+        super().__init__(argv=partial(fleet.host_argv, name))
+        self.fleet = fleet
+        self.name = name
+
+    def run(self, script: str, *, check: bool = True) -> str:
+        return self.fleet.exec(self.name, ["sh", "-c", script], check=check).stdout
+
+    def path(self, path: str) -> Path:
+        return Path(f"{self.fleet.root(self.name)}{path}")
+
+    def clean(self) -> None:
+        self.run(CLEAN)
+
+    def rules(self, family: int = 4) -> str:
+        """The kernel's rules without comments, counters and empty tables."""
+        text = self.run(f"{'iptables' if family == 4 else 'ip6tables'}-save")
+        lines = [line.split(" [")[0] for line in text.splitlines() if not line.startswith("#")]
+        tables = "\n".join(lines).split("COMMIT")
+        return "".join(table.strip() + "\n" for table in tables if "\n-A" in table or " -\n" in table)
+
+    def sets(self) -> list[str]:
+        """The kernel's sets and members, sorted, without sizes that the kernel chooses."""
+        return sorted(line.split(" hashsize")[0] for line in self.run("ipset save").splitlines())
+
+
 class Wanted:
     """A wanted state in the making."""
 
@@ -244,7 +287,7 @@ def tree(root: Path) -> dict[str, Any]:
                 continue
             mode = path.lstat().st_mode
             found[inside] = (
-                os.readlink(path)
+                str(path.readlink())
                 if path.is_symlink()
                 else (mode, path.read_bytes() if path.is_file() else None)
             )

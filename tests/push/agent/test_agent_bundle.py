@@ -11,14 +11,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from agent_client import PYTHON, Agent, Target, Wanted
-from conftest import Machine
+from agent_client import PYTHON, Agent, Machine, Target, Wanted
 
 from vosctl.push.agent import bundle
 
 SOURCES = sorted(Path(bundle.__file__).parent.glob("*.py"))
-OLD_PYTHONS = sorted(
-    str(path) for path in Path("/root/.pyenv/versions").glob("3.*/bin/python3") if "/3.9." in str(path)
+PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+OLD_PYTHONS = (
+    sorted(map(str, PYENV.glob("3.9.*/bin/python3.9"))) if os.access(PYENV, os.R_OK | os.X_OK) else []
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import time
 
 import pytest
@@ -52,7 +51,7 @@ def test_confirm_may_be_repeated(folder: Target) -> None:
 def test_without_confirmation_everything_goes_back(folder: Target) -> None:
     folder.path("/srv").mkdir()
     folder.path("/srv/b").write_bytes(b"old")
-    os.chmod(folder.path("/srv/b"), 0o600)
+    folder.path("/srv/b").chmod(0o600)
     before = tree(folder.root)
     applied = folder.apply(sample(), window=1)
     assert applied["op"] == "applied"
@@ -85,7 +84,7 @@ def test_a_hung_up_controller_changes_nothing_about_that(folder: Target) -> None
 
 def test_mode_alone_is_a_change_that_needs_no_content(folder: Target) -> None:
     folder.settle(sample())
-    os.chmod(folder.path("/srv/b"), 0o600)
+    folder.path("/srv/b").chmod(0o600)
     assert folder.inspect(sample())["files"]["/srv/b"]["mode"] == 0o600
     assert folder.settle(sample())["changed"] == ["file /srv/b"]
     assert folder.path("/srv/b").stat().st_mode & 0o777 == 0o644
@@ -99,6 +98,7 @@ def test_the_owner_is_set_by_name(folder: Target) -> None:
     assert folder.inspect(wanted)["files"]["/etc/a"]["group"] == "nogroup"
 
 
+@pytest.mark.root
 def test_an_unknown_owner_is_refused_before_anything_changes(folder: Target) -> None:
     answer = folder.apply(sample().file("/etc/a", b"1", owner="nosuchuser"))
     assert answer["op"] == "error"
@@ -253,3 +253,16 @@ def test_state_is_for_root_alone(folder: Target) -> None:
     for path in state.rglob("*"):
         assert path.stat().st_mode & 0o077 == 0, path
     assert folder.path("/var").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_torn_journal_and_noise_in_the_state_are_survived(folder: Target) -> None:
+    folder.settle(Wanted().file("/etc/a", b"1"))
+    with folder.path("/var/lib/vosctl/journal.jsonl").open("ab") as journal:
+        journal.write(b'{"time": 1, "eve')
+    folder.settle(Wanted().file("/etc/a", b"2"))
+    events = [entry["event"] for entry in folder.ask("status")["journal"]]
+    assert events[-5:] == ["begin", "armed", "step", "applied", "confirmed"]
+    folder.path("/var/lib/vosctl/snapshots/.half").mkdir()
+    folder.path("/var/lib/vosctl/applied.json").write_bytes(b"{")
+    folder.settle(Wanted().file("/etc/a", b"3"))
+    assert not folder.path("/var/lib/vosctl/snapshots/.half").exists()

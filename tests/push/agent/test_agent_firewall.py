@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from agent_client import Wanted, wait_until
-from conftest import Machine
+from agent_client import Machine, Wanted, wait_until
 
 pytestmark = [pytest.mark.netns, pytest.mark.requires("iptables", "ipset", "unshare")]
 

@@ -12,8 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import pytest
-from agent_client import Target, Wanted, wait_until
-from conftest import Machine
+from agent_client import Machine, Target, Wanted, wait_until
 from daemon_source import DAEMON
 
 from vosctl.relay.release import Release, build_release

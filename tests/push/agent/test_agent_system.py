@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from agent_client import Target, Wanted, wait_until
-from conftest import Machine
+from agent_client import Machine, Target, Wanted, wait_until
 
 pytestmark = pytest.mark.netns
 FORWARD = "net.ipv4.ip_forward"

@@ -42,7 +42,7 @@ class InitScript:
             return False
         return any(name.startswith("S") and name[3:] == self.name for name in names)
 
-    def enable(self, on: bool) -> None:  # noqa: FBT001  a setter
+    def enable(self, on: bool) -> None:  # noqa: FBT001
         """Have it started at boot or not; raises AgentError."""
         if command.find("update-rc.d"):
             self._run(("update-rc.d", self.name, "defaults" if on else "disable"))

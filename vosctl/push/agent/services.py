@@ -82,6 +82,8 @@ def save(node: Node, item: dict[str, Any], action: str) -> dict[str, Any]:
 
 def act(node: Node, item: dict[str, Any], action: str) -> None:
     """Do ``action`` with a service and see that it worked; raises AgentError."""
+    if action == "stop" and _stopped_without_unit(node, item):
+        return
     found = _known(node, item)
     if action == "upgrade" and not _upgraded(found):
         action = "restart"
@@ -95,13 +97,21 @@ def act(node: Node, item: dict[str, Any], action: str) -> None:
         relay.wait_for_config(node)
 
 
-def enable(node: Node, item: dict[str, Any]) -> bool:
-    """Have a service started at boot or not, as wanted; return whether that was a change."""
-    found = _known(node, item)
-    if found.enabled() == item["enabled"]:
+def _stopped_without_unit(node: Node, item: dict[str, Any]) -> bool:
+    # Its unit or script may just have been removed, but what it had started goes on.
+    found = runner(node, item)
+    if found is None or found.known:
         return False
-    found.enable(item["enabled"])
+    if found.running():
+        found.stop()
     return True
+
+
+def enable(node: Node, item: dict[str, Any]) -> None:
+    """Have a service started at boot or not, as wanted; raises AgentError."""
+    found = runner(node, item)
+    if found is not None and (item["enabled"] or found.known):
+        _known(node, item).enable(item["enabled"])
 
 
 def _known(node: Node, item: dict[str, Any]) -> Runner:
@@ -126,31 +136,36 @@ def _reload(node: Node, found: Runner) -> None:
         found.reload()
 
 
+def quiet(node: Node, record: dict[str, Any], *, booting: bool) -> None:
+    """Stop and disable what ``save`` saw neither running nor enabled, while its unit or script is still there.
+
+    Raises AgentError. While ``booting`` systemd is not asked to start or stop anything.
+    """
+    found = runner(node, record["item"])
+    if found is None or not found.known:
+        return
+    if not record.get("running") and not (booting and node.has_systemd) and found.running():
+        found.stop()
+    if not record.get("enabled") and found.enabled():
+        found.enable(False)
+
+
 def restore(node: Node, record: dict[str, Any], *, booting: bool) -> None:
-    """Bring a service back to what ``save`` recorded; raises AgentError.
+    """Bring a service back to what ``save`` recorded, after its files; raises AgentError.
 
     A process that is still the one of then was never restarted: it only has to read its files again.
     """
-    item = record["item"]
-    found = runner(node, item)
-    if found is None:
+    found = runner(node, record["item"])
+    if found is None or not record["known"]:
         return
-    if not record["known"]:
-        if found.known and found.running():
-            found.stop()
-        return
-    if found.enabled() != record["enabled"]:
-        found.enable(record["enabled"])
-    if not (booting and node.has_systemd):
-        _restore_state(node, record, found)
+    if record["enabled"] and not found.enabled():
+        found.enable(True)
+    if record["running"] and not (booting and node.has_systemd):
+        _run_again(node, record, found)
 
 
-def _restore_state(node: Node, record: dict[str, Any], found: Runner) -> None:
-    running = found.running()
-    if not record["running"]:
-        if running:
-            found.stop()
-    elif not running:
+def _run_again(node: Node, record: dict[str, Any], found: Runner) -> None:
+    if not found.running():
         act(node, record["item"], "start")
     elif record["action"] in ("start", "restart") and not _same(record["identity"], found.identity()):
         act(node, record["item"], "restart")

@@ -98,6 +98,9 @@ def restore(state: State, identity: str, *, booting: bool = False) -> list[str]:
     node = state.node
     durable.discard(f"{folder(node, identity)}/{BALLAST}")
     errors: list[str] = []
+    for record in found["services"]:
+        name = record["item"]["name"]
+        _attempt(errors, f"service {name}", partial(services.quiet, node, record, booting=booting))
     for record in found["files"]:
         _attempt(errors, record["path"], partial(files.restore, node, record, folder(node, identity)))
     for path in reversed(found["folders"]):

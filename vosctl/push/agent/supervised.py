@@ -63,7 +63,7 @@ class Supervised:
         """Return the wanted answer: nothing here starts services at boot but the next apply."""
         return self._wanted_enabled
 
-    def enable(self, on: bool) -> None:  # noqa: FBT001  a setter
+    def enable(self, on: bool) -> None:  # noqa: FBT001
         """Take note of nothing, see ``enabled``."""
 
     def start(self) -> None:

@@ -47,7 +47,7 @@ class Systemd:
         """Return whether it starts at boot; units without an [Install] section count as enabled."""
         return self._show().get("UnitFileState") not in ("disabled", "masked", "")
 
-    def enable(self, on: bool) -> None:  # noqa: FBT001  a setter
+    def enable(self, on: bool) -> None:  # noqa: FBT001
         """Have it started at boot or not; raises AgentError."""
         self._do("enable" if on else "disable")
 

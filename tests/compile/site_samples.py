@@ -10,11 +10,11 @@ from pathlib import Path
 
 from vosctl.firewall.signatures import SHIPPED
 from vosctl.secret import Secret
+from vosctl.site.decks import Deck, Rate, Rates
 from vosctl.site.model import (
     Auth,
     Budget,
     Connection,
-    Deck,
     Encryption,
     FileSpec,
     Firewall,
@@ -30,8 +30,6 @@ from vosctl.site.model import (
     ProfitGuard,
     ProxyMode,
     Qos,
-    Rate,
-    Rates,
     Relay,
     ServiceSpec,
     Site,

@@ -6,7 +6,7 @@ from site_samples import deck, node, rates, site, trunk, two_edges, vendor
 
 from vosctl.compile.memo import Memo
 from vosctl.compile.routes import files
-from vosctl.site.model import Rates
+from vosctl.site.decks import Rates
 
 
 def content(sample, name):

@@ -8,7 +8,7 @@ from site_samples import MARK, deck, guard, rate
 
 from vosctl.rates.guard import lock
 from vosctl.rates.route import Vendor, longest, table
-from vosctl.site.model import Deck
+from vosctl.site.decks import Deck
 
 PREFIXES = st.text(alphabet="0123", max_size=4)
 ROWS = st.dictionaries(PREFIXES, st.sampled_from(["0.01", "0.015", "0.02", "0.03"]), max_size=8)

@@ -10,7 +10,8 @@ from vosctl.compile.desired import File
 from vosctl.compile.memo import Memo
 from vosctl.rates.guard import plain, profit
 from vosctl.rates.route import Offer, Route, Vendor, table
-from vosctl.site.model import Deck, GatewayType, Node, Site
+from vosctl.site.decks import Deck
+from vosctl.site.model import GatewayType, Node, Site
 
 PATH = "/etc/vosctl/routes.json"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import ROUND_05UP, ROUND_HALF_UP, Context, Decimal, Inexact, Rounded
 
-from vosctl.site.model import Rate
+from vosctl.site.decks import Rate
 
 MINUTE = 60
 _ZERO = Decimal(0)

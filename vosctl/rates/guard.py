@@ -8,7 +8,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from vosctl.rates.billing import MINUTE, Rounding, divide
-from vosctl.site.model import ProfitGuard, Rate
+from vosctl.site.decks import Rate
+from vosctl.site.model import ProfitGuard
 
 _HUNDRED = Decimal(100)
 _SHOWN = Rounding(places=8)

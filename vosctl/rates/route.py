@@ -12,7 +12,8 @@ from decimal import Decimal
 
 from vosctl.rates.billing import Rounding, charge
 from vosctl.rates.guard import lock
-from vosctl.site.model import Deck, ProfitGuard, Rate
+from vosctl.site.decks import Deck, Rate
+from vosctl.site.model import ProfitGuard
 
 _TIE = Rounding(places=10)
 _TIE_SECONDS = 60

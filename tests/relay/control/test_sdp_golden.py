@@ -57,7 +57,9 @@ class Names:
         )
         text = re.sub(r"(?m)^(m=\w+ )(\d+)", lambda found: found[1] + self.port(found[2]), text)
         text = re.sub(r"(?m)^(a=rtcp:)(\d+)", lambda found: found[1] + self.port(found[2]), text)
-        text = re.sub(r"inline:(?!d0Rmdm)[A-Za-z0-9+/=]+", "inline:KEY", text)  # the example of RFC 4568 is a party's
+        text = re.sub(
+            r"inline:(?!d0Rmdm)[A-Za-z0-9+/=]+", "inline:KEY", text
+        )  # the example of RFC 4568 is a party's
         return re.sub(r"salt=[0-9a-f]{8}", "salt=SALT", text)
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
-from vosctl.site.model import Deck, Rate, Rates
+from vosctl.site.decks import Deck, Rate, Rates
 from vosctl.site.objects.fields import Fields, Workshop
 from vosctl.site.objects.scalars import parse_money
 from vosctl.site.tree import Mark

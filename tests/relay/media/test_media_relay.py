@@ -25,6 +25,12 @@ RECEIVER_REPORT = (
 Phones = Callable[..., Phone]
 
 
+@pytest.fixture(params=[(), ("--epoll",)], ids=["as-the-kernel-can", "epoll"])
+def media(start: Callable[..., Media], request: pytest.FixtureRequest) -> Media:
+    """A media process on each of the two ways to wait for packets."""
+    return start(arguments=request.param)
+
+
 def keyed(media: Media, mode: str) -> tuple[str, str]:
     """Give media a key of the mode and return its id and value."""
     value = "none" if mode == "none" else wire_reference.KEYS[mode][0]

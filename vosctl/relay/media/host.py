@@ -243,6 +243,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--workers", type=int, default=0, help="worker threads (default: one for each usable core)"
     )
+    parser.add_argument("--epoll", action="store_true", help="do without io_uring")
     options = parser.parse_args(list(argv))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s media %(levelname)s %(message)s")
     run = options.run if options.root is None else options.root / options.run.relative_to("/")
@@ -251,7 +252,7 @@ def main(argv: Sequence[str]) -> int:
     lock = claim(run)
     limit = raise_file_limit()
     plane = load_plane(run)
-    plane.start(workers=workers, files=limit)
+    plane.start(workers=workers, files=limit, epoll=options.epoll)
     host = Host(run, plane, Commands(plane, workers=workers, file_limit=limit))
     _LOG.info("ready: %d workers, at most %d open files, %s", workers, limit, plane.crypto or "no libcrypto")
     host.serve()

@@ -51,6 +51,10 @@ class Crypt:
     salt: str = "00000000"
     key: str = field(default="", repr=False)
 
+    def as_json(self) -> Dict[str, Any]:
+        """Return what may be told: the key itself stays here, as those of the table do."""
+        return {"mode": self.mode, "kid": self.kid, "salt": self.salt}
+
 
 @dataclass(frozen=True)
 class Jitter:
@@ -117,8 +121,8 @@ class Leg:
             "from": self.source,
             "pts": list(self.pts),
             "clocks": {str(pt): clock for pt, clock in self.clocks},
-            "rx": vars(self.rx),
-            "tx": vars(self.tx),
+            "rx": self.rx.as_json(),
+            "tx": self.tx.as_json(),
             "dscp": self.dscp,
             "send": self.send,
             "receive": self.receive,

@@ -187,7 +187,7 @@ class _Conf(c.Structure):
         ("workers", c.c_uint32),
         ("receive_buffer", c.c_uint32),
         ("files", c.c_uint32),
-        ("spare", c.c_uint32),
+        ("epoll", c.c_uint32),
     ]
 
 
@@ -248,9 +248,12 @@ class Plane:
         self._c = _library(Path(library))
         self.events_fd = -1
 
-    def start(self, *, workers: int, files: int, receive_buffer: int = 131072) -> None:
-        """Start the worker threads; ``files`` is the process' limit of open files."""
-        conf = _Conf(workers=workers, receive_buffer=receive_buffer, files=min(files, 2**31))
+    def start(self, *, workers: int, files: int, receive_buffer: int = 131072, epoll: bool = False) -> None:
+        """Start the worker threads; ``files`` is the process' limit of open files.
+
+        With ``epoll`` they do without io_uring, even where the kernel has it.
+        """
+        conf = _Conf(workers=workers, receive_buffer=receive_buffer, files=min(files, 2**31), epoll=epoll)
         self.events_fd = _checked(self._c.vos_start(c.byref(conf)), "cannot start the data plane")
 
     def stop(self) -> None:

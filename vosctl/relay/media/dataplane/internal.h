@@ -137,6 +137,7 @@ struct vos_command {
 struct vos_worker {
     pthread_t thread;
     int epoll, wake, events;
+    bool epoll_only; /* do without a ring */
     pthread_mutex_t lock; /* the inbox only; never taken for a packet */
     pthread_cond_t finished;
     struct vos_command *inbox;

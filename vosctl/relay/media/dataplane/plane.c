@@ -28,12 +28,13 @@ uint32_t vos_sizes(uint32_t which)
     return which < sizeof sizes / sizeof *sizes ? sizes[which] : 0;
 }
 
-static int start_workers(uint32_t count)
+static int start_workers(uint32_t count, bool epoll)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct vos_worker *worker = calloc(1, sizeof *worker);
         if (!worker)
             return -ENOMEM;
+        worker->epoll_only = epoll;
         int error = vos_worker_start(worker, plane.events[1]);
         if (error) {
             free(worker);
@@ -53,7 +54,7 @@ int vos_start(const struct vos_conf *conf)
     if (pipe2(plane.events, O_CLOEXEC | O_NONBLOCK))
         return -errno;
     fcntl(plane.events[1], F_SETPIPE_SZ, EVENT_PIPE);
-    int error = start_workers(conf->workers);
+    int error = start_workers(conf->workers, conf->epoll);
     if (error) {
         vos_stop();
         return error;

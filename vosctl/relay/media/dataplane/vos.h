@@ -131,7 +131,7 @@ struct vos_conf {
     uint32_t workers;
     uint32_t receive_buffer;
     uint32_t files; /* the process' limit of open files */
-    uint32_t spare;
+    uint32_t epoll; /* 1: wait with epoll even where the kernel has io_uring */
 };
 
 /* One digit; duration and pause in timestamp units of 1/8000 s, volume in -dBm0. */

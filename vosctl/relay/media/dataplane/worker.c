@@ -162,7 +162,7 @@ static void *run(void *argument)
 {
     struct vos_worker *worker = argument;
     struct epoll_event ready[BATCH];
-    worker->ring = vos_ring_new(worker);
+    worker->ring = worker->epoll_only ? NULL : vos_ring_new(worker);
     while (!worker->stop) {
         int timeout = vos_wheel_run(worker, vos_player_run(worker, tick(worker)));
         if (worker->ring && !vos_ring_wait(worker->ring, timeout))

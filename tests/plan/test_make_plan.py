@@ -317,7 +317,7 @@ def test_node_that_is_a_directory_holds_the_kernel_parts(desired, settled):
     }
 
 
-def test_new_release_restarts_the_relay_once(desired, settled):
+def test_a_new_release_upgrades_the_relay_once(desired, settled):
     raw = settled()
     raw["release"] = {"version": "0.0.9", "digest": "cd" * 32}
     raw["applied"]["release"] = raw["release"]
@@ -325,7 +325,7 @@ def test_new_release_restarts_the_relay_once(desired, settled):
     plan = plan_of(desired, raw)
     assert plan.changes[0].detail == "0.0.9 cdcdcdcdcdcd -> 0.1.0 abababababab"
     services = [change for change in plan.changes if change.kind is Kind.SERVICE]
-    assert [(change.action, change.risk) for change in services] == [(Action.RESTART, Risk.RESTARTS_RELAY)]
+    assert [(change.action, change.risk) for change in services] == [(Action.UPGRADE, Risk.RESTARTS_RELAY)]
 
 
 def test_unit_file_restarts_its_service(desired, settled):

@@ -28,6 +28,7 @@ class Action(Enum):
     LOAD = "load"
     RELOAD = "reload"
     RESTART = "restart"
+    UPGRADE = "upgrade"
     START = "start"
     STOP = "stop"
     ENABLE = "enable"

@@ -39,10 +39,9 @@ def _change(
         )
     if not running:
         return Change(Kind.SERVICE, name, Action.START, drift=moved and state.known)
-    reason = _restart_reason(service, changes)
-    if reason:
-        risk = Risk.RESTARTS_RELAY if name == RELAY else None
-        return Change(Kind.SERVICE, name, Action.RESTART, reason, risk=risk)
+    anew = _begun_anew(service, changes)
+    if anew is not None:
+        return anew
     return Change(Kind.SERVICE, name, Action.RELOAD, f"for {', '.join(reloads)}") if reloads else None
 
 
@@ -62,13 +61,18 @@ def _reloads(desired: Desired, changes: Sequence[Change]) -> dict[str, list[str]
     return found
 
 
-def _restart_reason(service: Service, changes: Sequence[Change]) -> str:
-    for change in changes:
-        if change.kind is Kind.RELEASE and any(word.startswith(_RELEASE_LINK) for word in service.supervise):
-            return "another release"
-        if change.kind is Kind.FILE and change.name == _unit(service.name):
-            return "its unit file changes"
-    return ""
+def _begun_anew(service: Service, changes: Sequence[Change]) -> Change | None:
+    """Return the restart or upgrade that the other changes ask for, as the node carries it out."""
+    risk = Risk.RESTARTS_RELAY if service.name == RELAY else None
+    if any(change.kind is Kind.FILE and change.name == _unit(service.name) for change in changes):
+        return Change(Kind.SERVICE, service.name, Action.RESTART, "its unit file changes", risk=risk)
+    released = any(change.kind is Kind.RELEASE for change in changes)
+    if not released or not any(word.startswith(_RELEASE_LINK) for word in service.supervise):
+        return None
+    if service.name == RELAY:
+        detail = "another release; calls go on if its media part is the same"
+        return Change(Kind.SERVICE, service.name, Action.UPGRADE, detail, risk=risk)
+    return Change(Kind.SERVICE, service.name, Action.RESTART, "another release")
 
 
 def _unit(name: str) -> str:

@@ -20,7 +20,8 @@ class Codec(NamedTuple):
 
 
 # With packet loss concealment, as telephones have it. Wideband codecs are rated as G.711: beside them the
-# narrowband scale has no place, and its top is what they are worth on it.
+# narrowband scale has no place, and its top is what they are worth on it. A Bpl of 10 stands for codecs whose
+# robustness the appendix does not rate: an assumption on the careful side, not a figure of the ITU.
 _G711 = Codec(0.0, 25.1)
 _CODECS = {
     "PCMU": _G711,

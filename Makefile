@@ -16,10 +16,13 @@ setup: $(VENV)/.ready ## Make .venv, compile the data plane, install missing Deb
 $(VENV)/.ready: pyproject.toml requirements-dev.lock build_hook.py scripts/setup.sh vosctl/__init__.py $(PLANE)
 	@VENV=$(VENV) $(if $(PYTHON),PYTHON=$(PYTHON)) scripts/setup.sh
 
+$(VENV)/.ready-tests: $(VENV)/.ready scripts/setup.sh
+	@VENV=$(VENV) scripts/setup.sh tests
+
 demo: setup ## Apply the example site to two nodes, call through them, scan them. 40 seconds.
 	@$(VENV)/bin/vosctl demo run
 
-test: lint ## Run every check and every test; TESTS=tests/site runs some.
+test: lint $(VENV)/.ready-tests ## Run every check and every test; TESTS=tests/site runs some.
 	@$(PY) -m pytest --numprocesses auto --dist loadfile $(TESTS)
 
 lint: setup ## ruff, mypy --strict, and the house's own rules.
@@ -31,13 +34,13 @@ lint: setup ## ruff, mypy --strict, and the house's own rules.
 format: setup ## Let ruff lay out the code.
 	@$(VENV)/bin/ruff format .
 
-bench: setup ## Measure what the project claims, into bench/results.json; ONLY=name measures one.
+bench: $(VENV)/.ready-tests ## Measure what the project claims, into bench/results.json; ONLY=name measures one.
 	@$(PY) -m bench $(ONLY)
 
-fuzz: setup ## Hostile packets, NG messages and SDPs for SECONDS (60) each, under sanitizers.
+fuzz: $(VENV)/.ready-tests ## Hostile packets, NG messages and SDPs for SECONDS (60) each, under sanitizers.
 	@VENV=$(VENV) SECONDS_EACH=$(or $(SECONDS),60) scripts/fuzz.sh
 
-soak: setup ## Relay packets for 20 minutes at half the loss-free rate: nothing lost, nothing grown. As root.
+soak: $(VENV)/.ready-tests ## Relay packets for 20 minutes at half the loss-free rate: nothing lost, nothing grown. As root.
 	@$(PY) -m bench.relay_soak
 
 docs: setup ## Build docs/*.md into build/docs as HTML; every link must lead somewhere.

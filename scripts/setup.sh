@@ -2,7 +2,8 @@
 # Makes .venv with the package and its locked tools, the C data plane compiled, and the Debian packages that
 # are missing. As root it installs them; without root it prints the line to run and goes on with what is there.
 #
-#   PYTHON=python3.12 VENV=.venv scripts/setup.sh
+#   PYTHON=python3.12 VENV=.venv scripts/setup.sh          what vosctl itself and its demo need
+#   VENV=.venv scripts/setup.sh tests                      after it: what only tests, benches and fuzzers need
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -48,6 +49,9 @@ missing_packages() {
     has tcpdump || printf ' tcpdump'
     has ps || printf ' procps'
     has nsenter || printf ' util-linux'
+}
+
+missing_for_tests() { # peers and tools that only tests, benches and fuzzers drive
     has sudo || printf ' sudo'
     has kamailio || printf ' kamailio'
     has sipp || printf ' sip-tester'
@@ -58,8 +62,8 @@ missing_packages() {
     ls /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a >/dev/null 2>&1 || printf " $(fuzzer_runtime)"
 }
 
-install_packages() {
-    packages=$(missing_packages)
+install_packages() { # what the function $1 finds missing
+    packages=$($1)
     [ -n "$packages" ] || return 0
     if ! has apt-get; then
         say "setup: missing:$packages (these are Debian's names; install what your system calls them)"
@@ -68,14 +72,14 @@ install_packages() {
         say "    sudo sh -c 'apt-get update && apt-get install -y --no-install-recommends$packages'"
     else
         say "setup: Debian packages:$packages"
-        apt_install "$packages" || say "setup: apt-get failed, see above"
+        apt_install $packages
         case "$packages" in
             *openssh-server*)
                 # Only its program is needed, by hosts of their own; the machine's own login is its owner's choice.
                 [ ! -d /run/systemd/system ] || say "setup: sshd would start at boot now; if not wanted: systemctl disable ssh"
                 ;;
         esac
-        packages=$(missing_packages)
+        packages=$($1)
         [ -n "$packages" ] || return 0
     fi
     case "$packages " in
@@ -96,12 +100,21 @@ apt_install() {
         chmod 755 $policy
     fi
     export DEBIAN_FRONTEND=noninteractive
-    # shellcheck disable=SC2086  several names
-    apt-get -qq update && apt-get -qq install -y --no-install-recommends $1 >/dev/null
+    apt-get -qq update || say "setup: apt-get update failed, see above"
+    apt-get -qq install -y --no-install-recommends "$@" >/dev/null && return
+    say "setup: not all at once, so one by one: a name that this system does not know holds up nothing else"
+    for package in "$@"; do
+        apt-get -qq install -y --no-install-recommends "$package" >/dev/null || say "setup: no $package, see above"
+    done
 }
 
+if [ "${1:-}" = tests ]; then
+    install_packages missing_for_tests
+    touch "$VENV/.ready-tests"
+    exit 0
+fi
 python=$(find_python)
-install_packages
+install_packages missing_packages
 say "setup: Python packages into $VENV"
 [ -x "$VENV/bin/python" ] || "$python" -m venv "$VENV"
 "$VENV/bin/python" -m pip install -qq --disable-pip-version-check -r requirements-dev.lock

@@ -62,13 +62,15 @@ def test_no_process_of_it_has_a_capability(node: Node, phones) -> None:
 
 
 def test_the_data_plane_loads_where_no_memory_may_become_code(tmp_path: Path) -> None:
-    """PR_SET_MDWE (Linux 6.3) stands in for MemoryDenyWriteExecute=; older kernels refuse the call itself."""
+    """PR_SET_MDWE (Linux 6.3) stands in for MemoryDenyWriteExecute=."""
     script = (
-        "import ctypes, sys; ctypes.CDLL(None).prctl(65, 1, 0, 0, 0); "
+        "import ctypes, sys; ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) and sys.exit('refused'); "
         "from vosctl.relay.media import build; from vosctl.relay.media.plane import Plane; "
         "plane = Plane(build.LIBRARY); plane.start(workers=1, files=1024); plane.stop(); print('fine')"
     )
     done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    if done.stderr == "refused\n":
+        pytest.skip("needs prctl(PR_SET_MDWE), Linux 6.3 or newer")
     assert done.stdout == "fine\n", done.stderr
 
 

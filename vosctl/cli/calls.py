@@ -28,7 +28,7 @@ from vosctl.site.model import Site
 _PIPE_WIDTH = 200
 
 
-@click.command()
+@click.command(short_help="Show the calls that run, leg by leg.")
 @click.argument("node", required=False)
 @click.option("-w", "--watch", is_flag=True, help="Show them again and again, until Ctrl-C.")
 @click.option(

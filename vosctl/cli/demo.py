@@ -14,7 +14,7 @@ _state = click.option("--state", type=click.Path(path_type=Path), envvar="VOSCTL
                       help="Where the demo keeps its state [default: below XDG_RUNTIME_DIR or /run].")  # fmt: skip
 
 
-@click.group()
+@click.group(short_help="Nodes, calls and a scanner, on this machine.")
 def demo() -> None:
     """Run the main job on hosts in network namespaces of this machine."""
 

@@ -41,7 +41,7 @@ _lockout = click.option(
 )
 
 
-@click.command()
+@click.command(short_help="Show what apply would change.")
 @_diff
 @_list_hosts
 @_detailed
@@ -69,7 +69,7 @@ def plan(
     return _report_plans(site, results, diff=diff, markdown=markdown, detailed=detailed_exitcode)
 
 
-@click.command()
+@click.command(short_help="Bring the nodes to what the site says.")
 @click.option("-C", "--check", is_flag=True, envvar="VOSCTL_CHECK", help="Only show what would change.")
 @_diff
 @_list_hosts
@@ -115,7 +115,7 @@ def apply(
     return _report_plans(site, results, diff=diff, detailed=detailed_exitcode and check)
 
 
-@click.command()
+@click.command(short_help="Show what moved on the nodes by itself.")
 @_diff
 @_detailed
 @site_options
@@ -129,7 +129,7 @@ def drift(site: SiteArguments, nodes: NodeArguments, *, diff: bool, detailed_exi
     return _report_plans(site, results, diff=diff, detailed=detailed_exitcode)
 
 
-@click.command()
+@click.command(short_help="Keep what an apply left waiting.")
 @site_options
 @node_options
 def confirm(site: SiteArguments, nodes: NodeArguments) -> int:
@@ -137,7 +137,7 @@ def confirm(site: SiteArguments, nodes: NodeArguments) -> int:
     return _simple(site, nodes, api.confirm_site)
 
 
-@click.command()
+@click.command(short_help="Put the nodes back by one apply.")
 @site_options
 @node_options
 def rollback(site: SiteArguments, nodes: NodeArguments) -> int:
@@ -145,7 +145,7 @@ def rollback(site: SiteArguments, nodes: NodeArguments) -> int:
     return _simple(site, nodes, api.rollback_site)
 
 
-@click.command()
+@click.command(short_help="Show the fleet in one table.")
 @site_options
 @node_options
 def status(site: SiteArguments, nodes: NodeArguments) -> int:
@@ -153,7 +153,7 @@ def status(site: SiteArguments, nodes: NodeArguments) -> int:
     return _simple(site, nodes, api.status_site, show=print_status)
 
 
-@click.command()
+@click.command(short_help="Show what is known of each node.")
 @site_options
 @node_options
 def facts(site: SiteArguments, nodes: NodeArguments) -> int:

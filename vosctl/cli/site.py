@@ -19,7 +19,7 @@ from vosctl.report.problems import as_json, print_problems, summarize
 from vosctl.site.model import Site
 
 
-@click.command()
+@click.command(short_help="Say all that is wrong with the site.")
 @site_options
 def validate(site: SiteArguments) -> int:
     """Check the site and say all that is wrong with it, at once."""
@@ -32,7 +32,7 @@ def validate(site: SiteArguments) -> int:
     return 0
 
 
-@click.command("compile")
+@click.command("compile", short_help="Write what each node would get.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), envvar="VOSCTL_OUT",
               help="Write what each node would get into this folder, a folder a node.")  # fmt: skip
 @click.option("--reveal-secrets", is_flag=True,
@@ -55,7 +55,7 @@ def compile_command(site: SiteArguments, *, out: Path | None, reveal_secrets: bo
     return 0
 
 
-@click.command()
+@click.command(short_help="Show where a value comes from.")
 @click.argument("node")
 @click.argument("path")
 @site_options
@@ -69,7 +69,7 @@ def explain(site: SiteArguments, *, node: str, path: str) -> int:
     return 0
 
 
-@click.command()
+@click.command(short_help="Print the completion script of a shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> int:
     """Print the completion script for SHELL: eval "$(vosctl completion bash)"."""

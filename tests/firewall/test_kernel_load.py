@@ -11,7 +11,7 @@ from packet_lab import run
 from site_samples import firewall, gateway, node, relay, site, two_edges
 
 from vosctl.compile.site import compile_site
-from vosctl.firewall import chains, ir, policy
+from vosctl.firewall import chains, emit, ir, policy
 from vosctl.firewall.signatures import SHIPPED
 from vosctl.site.model import Auth, Budget, Signature, Unmatched
 
@@ -111,6 +111,45 @@ def test_odd_policies_load_and_come_back(lab):
         lab.use(desired)
         for ruleset in desired.rulesets:
             assert sorted(own_lines(lab.saved(ruleset.family))) == sorted(own_lines(ruleset.text))
+
+
+def some_rules():
+    origin = ir.Origin("firewall", "a test")
+    ban, proof = "vos-ban{}", "vos-proof{}"
+    return [
+        (ir.AddToSet(ban, 600), None, (ir.InSet(ban, negated=True), ir.State(("ESTABLISHED",), original=True))),
+        (ir.AddToSet(proof, 60, answered=True), "tcp", (ir.Flags(("SYN", "RST", "PSH"), ("PSH",)),)),
+        (ir.Log("vos:signature", 5), None, (ir.Limit(7, 3),)),
+        (ir.Log("vos:signature", None), None, (ir.Limit(59, 10),)),
+        (ir.Verdict.DROP, "tcp", (ir.State(("INVALID",)),)),
+        (ir.Verdict.DROP, "tcp", (ir.Flags(("FIN", "SYN", "RST", "PSH", "ACK"), ()),)),
+        (ir.Verdict.DROP, "tcp", (ir.Text("\nUser-Agent: x", 40, 1064, any_case=True, algorithm=ir.Algorithm.BOYER_MOORE),)),
+    ], origin  # fmt: skip
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_every_match_and_target_comes_back_as_written(bare_lab, family):
+    bare_lab.wipe()
+    inet = "inet" if family == 4 else "inet6"
+    bare_lab.in_node("ipset", "create", f"vos-ban{family}", "hash:net", "family", inet, "timeout", "600")
+    bare_lab.in_node("ipset", "create", f"vos-proof{family}", "hash:ip,port", "family", inet, "timeout", "60")
+    found, origin = some_rules()
+    made = tuple(
+        ir.Rule(
+            named(target, family), origin, protocol, matches=tuple(named(each, family) for each in matches)
+        )
+        for target, protocol, matches in found
+    )
+    text = emit.ruleset(ir.Program(family, (ir.Chain("filter", "VOS-TEST", made),))).text
+    bare_lab.in_node(
+        bare_lab.tool("iptables-restore" if family == 4 else "ip6tables-restore"), "--noflush", data=text
+    )
+    assert own_lines(bare_lab.saved(family)) == own_lines(text)
+    bare_lab.wipe()
+
+
+def named(part, family):
+    return replace(part, name=part.name.format(family)) if isinstance(part, ir.InSet | ir.AddToSet) else part
 
 
 @pytest.mark.parametrize("bare_lab", ["legacy"], indirect=True)  # the oracle reads no others

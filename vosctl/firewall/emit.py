@@ -65,13 +65,28 @@ def _comment(origin: ir.Origin) -> str:
 
 
 def _target(target: ir.Target) -> str:
-    if isinstance(target, ir.Verdict):
-        return target.value
-    if isinstance(target, ir.Jump):
-        return target.chain
-    if isinstance(target, ir.NoTrack):
-        return "CT --notrack"
-    return f"DSCP --set-dscp 0x{target.value:02x}"
+    return _TARGETS[type(target)](target)
+
+
+def _log(target: ir.Log) -> str:
+    if target.group is None:
+        return f'LOG --log-prefix "{target.prefix} "'
+    return f'NFLOG --nflog-prefix "{target.prefix}" --nflog-group {target.group}'
+
+
+def _add_to_set(target: ir.AddToSet) -> str:
+    direction = "dst,dst" if target.answered else "src"
+    return f"SET --add-set {target.name} {direction} --exist --timeout {target.timeout}"
+
+
+_TARGETS: Mapping[type, Callable[[Any], str]] = {
+    ir.Verdict: lambda target: str(target.value),
+    ir.Jump: lambda target: str(target.chain),
+    ir.NoTrack: lambda _target: "CT --notrack",
+    ir.SetDscp: lambda target: f"DSCP --set-dscp 0x{target.value:02x}",
+    ir.Log: _log,
+    ir.AddToSet: _add_to_set,
+}
 
 
 def _range(ports: PortRange) -> str:
@@ -86,7 +101,8 @@ def _ports(match: ir.Ports, rule: ir.Rule, _family: int) -> str:
 
 
 def _in_set(match: ir.InSet, _rule: ir.Rule, _family: int) -> str:
-    return f"-m set --match-set {match.name} {'src,src' if match.with_port else 'src'}"
+    negation = "! " if match.negated else ""
+    return f"-m set {negation}--match-set {match.name} {'src,src' if match.with_port else 'src'}"
 
 
 def _text(match: ir.Text, _rule: ir.Rule, _family: int) -> str:
@@ -111,7 +127,16 @@ def _connections(match: ir.ConnectionsAbove, _rule: ir.Rule, _family: int) -> st
 
 
 def _state(match: ir.State, _rule: ir.Rule, _family: int) -> str:
-    return f"-m conntrack --ctstate {','.join(match.states)}"
+    direction = " --ctdir ORIGINAL" if match.original else ""
+    return f"-m conntrack --ctstate {','.join(match.states)}{direction}"
+
+
+def _limit(match: ir.Limit, _rule: ir.Rule, _family: int) -> str:
+    return f"-m limit --limit {match.rate}/min --limit-burst {match.burst}"
+
+
+def _flags(match: ir.Flags, _rule: ir.Rule, _family: int) -> str:
+    return f"-m tcp --tcp-flags {','.join(match.examined)} {','.join(match.present) or 'NONE'}"
 
 
 def _not_syn(_match: ir.NotSyn, _rule: ir.Rule, _family: int) -> str:
@@ -152,6 +177,8 @@ _MATCHES: Mapping[type, Callable[[Any, ir.Rule, int], str]] = {
     ir.Above: _above,
     ir.ConnectionsAbove: _connections,
     ir.State: _state,
+    ir.Limit: _limit,
+    ir.Flags: _flags,
     ir.NotSyn: _not_syn,
     ir.Longer: _longer,
     ir.ExtraHeaders: _extra_headers,

@@ -55,6 +55,26 @@ class SetDscp:
 
 
 @dataclass(frozen=True, slots=True)
+class Log:
+    """Reports the packet and goes on: to netlink listeners of ``group``, or to the kernel's log where it is None."""
+
+    prefix: str
+    group: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AddToSet:
+    """Puts the packet's source into a set for ``timeout`` seconds and goes on; a member's time begins again.
+
+    ``answered``: the destination address with protocol and port instead, for packets that leave.
+    """
+
+    name: str
+    timeout: int
+    answered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """Any of the ports; 15 at the most, a range counts twice."""
 
@@ -64,10 +84,11 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class InSet:
-    """The packet's source address (``with_port``: address, protocol and source port) is a member."""
+    """The packet's source address (``with_port``: address, protocol and source port) is a member, or is not."""
 
     name: str
     with_port: bool = False
+    negated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +133,29 @@ class ConnectionsAbove:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The connection tracking state is one of these (``NEW``, ``RELATED``, ``ESTABLISHED``)."""
+    """The connection tracking state is one of these (``NEW``, ``RELATED``, ``ESTABLISHED``, ``INVALID``).
+
+    ``original``: and the packet goes the way of the connection's first one.
+    """
 
     states: tuple[str, ...]
+    original: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """No more than ``rate`` packets a minute after ``burst``, all sources together; ``rate`` below 60, ``burst`` not 5."""
+
+    rate: int
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """Of the TCP flags ``examined``, exactly those in ``present`` are set (``FIN``, ``SYN``, ``RST``, ``PSH``, ``ACK``)."""
+
+    examined: tuple[str, ...]
+    present: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +201,7 @@ class Dscp:
     value: int
 
 
-Target = Verdict | Jump | NoTrack | SetDscp
+Target = Verdict | Jump | NoTrack | SetDscp | Log | AddToSet
 Match = (
     Ports
     | InSet
@@ -168,6 +209,8 @@ Match = (
     | Above
     | ConnectionsAbove
     | State
+    | Limit
+    | Flags
     | NotSyn
     | Longer
     | ExtraHeaders

@@ -1,0 +1,1 @@
+"""What the compiled packet filter does with one packet, in the kernel's semantics; what is not modelled is unknown."""

@@ -130,10 +130,10 @@ def _watch(site: SiteArguments, nodes: NodeArguments, checked: Site, choice: Cho
     options = replace(options, forks=max(options.forks, len(checked.selected)))
     try:
         if live is None or site.json:
-            results = api.follow_calls(checked, options=options, pause=every, heard=heard)
+            results = api.follow(checked, "calls", options=options, pause=every, heard=heard)
         else:
             with live:
-                results = api.follow_calls(checked, options=options, pause=every, heard=heard)
+                results = api.follow(checked, "calls", options=options, pause=every, heard=heard)
     except KeyboardInterrupt:
         return 0
     print_errors(results)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vosctl.compile import relay, routes, sysctl
+from vosctl.compile import firewall_watch, relay, routes, sysctl
 from vosctl.compile.desired import Desired, File, Release, Service
 from vosctl.compile.firewall import packet_filter
 from vosctl.compile.memo import Memo
@@ -31,6 +31,7 @@ def compile_node(site: Site, node: Node, release: Release | None, *, memo: Memo 
     found = packet_filter(site, node)
     files = [
         *found.files,
+        *firewall_watch.files(node),
         *relay.files(site, node, memo),
         *routes.files(site, node, memo),
         *sysctl.files(node),

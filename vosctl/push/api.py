@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from vosctl.compile.desired import Desired
-from vosctl.push import operations
+from vosctl.push import bans, operations
 from vosctl.push.apply import Apply
 from vosctl.push.options import PushOptions
 from vosctl.push.processor import Processor
@@ -70,20 +70,38 @@ def calls_site(site: Site, *, options: PushOptions, processors: Sequence[Process
     return run(_nodes(site), operations.Ask("calls"), options=options, processors=processors)
 
 
-def follow_calls(
+def follow(
     site: Site,
+    what: str,
     *,
     options: PushOptions,
     pause: float,
     heard: Callable[[HostResult], None],
     processors: Sequence[Processor] = (),
 ) -> Results:
-    """Hand each selected node's calls to ``heard``, again every ``pause`` seconds over one connection.
+    """Hand each selected node's ``calls`` or ``counters`` to ``heard``, every ``pause`` seconds over one connection.
 
     Returns when every node has failed; KeyboardInterrupt ends it. ``heard`` is called from many threads.
     """
-    operation = operations.Follow("calls", pause=pause, heard=heard)
+    operation = operations.Follow(what, pause=pause, heard=heard)
     return run(_nodes(site), operation, options=options, processors=processors)
+
+
+def counters_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
+    """Return under ``counters`` in ``report`` what each selected node's packet filter has counted."""
+    return run(_nodes(site), operations.Ask("counters"), options=options, processors=processors)
+
+
+def bans_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
+    """Return under ``bans`` in ``report`` whom each selected node keeps out by name, and since when."""
+    return run(_nodes(site), operations.Ask("bans"), options=options, processors=processors)
+
+
+def ban_site(
+    site: Site, *, ban: bans.Ban | bans.Unban, options: PushOptions, processors: Sequence[Processor] = ()
+) -> Results:
+    """Ban on each selected node, or take a ban back. Errors are in the results, never raised."""
+    return run(_nodes(site), ban, options=options, processors=processors)
 
 
 def _nodes(site: Site) -> list[Node]:

@@ -78,7 +78,7 @@ class Rollback:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Asks for ``status``, ``facts`` or ``calls``."""
+    """Asks for ``status``, ``facts``, ``calls``, ``counters`` or ``bans``."""
 
     what: str
 

@@ -216,6 +216,21 @@ class Signature:
 
 
 @dataclass(frozen=True, slots=True)
+class FirewallWatch:
+    """What is looked at every ``interval``: a file for node_exporter, thresholds (0: never), and who is told.
+
+    ``conntrack`` and ``bans`` are percent of what there is room for, ``drops`` packets a second.
+    """
+
+    textfile: str | None
+    conntrack: float
+    drops: float
+    bans: float
+    interval: timedelta
+    webhook: Secret | None
+
+
+@dataclass(frozen=True, slots=True)
 class Firewall:
     """A node's packet filter policy.
 
@@ -223,7 +238,8 @@ class Firewall:
     does; ``trusted`` networks are SIP peers beside the gateways' own addresses; ``budgets`` maps
     REGISTER, INVITE, OPTIONS and ``other`` to what one source may send; ``network_factor`` is how
     many times that a whole /24 (v6 /64) may send; ``rtp`` is what is open for media (None: the
-    relay's ports); ``default`` is what becomes of packets that no rule speaks of.
+    relay's ports); ``default`` is what becomes of packets that no rule speaks of; ``watch`` is None where
+    nobody wants to hear of its counters.
     """
 
     enabled: bool
@@ -240,6 +256,7 @@ class Firewall:
     rtp: PortRange | None
     mark: Mark
     default: Unmatched = Unmatched.DROP
+    watch: FirewallWatch | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from vosctl.push.agent import (
+    bans,
     boot,
     clock,
     durable,
@@ -221,6 +222,7 @@ class Apply:
 
     def _apply_rules(self, change: firewall.Change) -> Iterator[str]:
         change.apply_rules()
+        bans.put_back(self._state)
         firewall.remember(self._state, self._wanted, change, self._items)
         for family in change.target:
             yield f"v{family}"
@@ -242,6 +244,7 @@ class Apply:
         paths = [item["path"] for item in work.put] + work.remove
         if work.node.has_systemd and any(map(services.is_unit, paths)):
             services.read_units()
+            services.begin_timers(paths)
         for item in work.enable:
             self._item = item["name"]
             services.enable(work.node, item)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from vosctl.push.agent import durable, firewall, guard, revert, systemd
+from vosctl.push.agent import bans, durable, firewall, guard, revert, systemd
 from vosctl.push.agent.errors import AgentError
 from vosctl.push.agent.lock import Lock
 
@@ -39,7 +39,7 @@ WantedBy=multi-user.target
 
 
 def boot(state: State) -> list[str]:
-    """Take back what was not confirmed, then load the stored firewall; return what did not work.
+    """Take back what was not confirmed, then load the stored firewall and people's bans; return what did not work.
 
     What a person loaded since the reboot under vosctl's names is replaced; may be repeated.
     """
@@ -51,6 +51,7 @@ def boot(state: State) -> list[str]:
             errors.append(error.message)
         try:
             if state.node.is_machine and firewall.load_stored(state):
+                bans.put_back(state)
                 state.note("booted")
         except AgentError as error:
             errors.append(error.message)

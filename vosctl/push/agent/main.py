@@ -41,6 +41,10 @@ def main(arguments: Sequence[str], archive: str) -> int:
         return 0
     if arguments[:1] == ["boot"]:
         return _boot(Node(_option_root(arguments)))
+    if arguments[:1] == ["firewall-metrics"]:
+        from vosctl.push.agent import watch  # noqa: PLC0415  see Conversation
+
+        return watch.watch(Node(_option_root(arguments)))
     Conversation(Channel(), archive).run()
     return 0
 
@@ -161,6 +165,32 @@ def _calls(state: State, request: dict[str, Any]) -> dict[str, Any]:
     return {"op": "calls", "calls": relay.calls(state.node)}
 
 
+def _counters(state: State, request: dict[str, Any]) -> dict[str, Any]:
+    del request
+    from vosctl.push.agent import counters  # noqa: PLC0415
+
+    return {"op": "counters", "counters": counters.read(state.node)}
+
+
+def _ban(state: State, request: dict[str, Any]) -> dict[str, Any]:
+    from vosctl.push.agent import bans  # noqa: PLC0415
+
+    return bans.ban(state, request)
+
+
+def _unban(state: State, request: dict[str, Any]) -> dict[str, Any]:
+    from vosctl.push.agent import bans  # noqa: PLC0415
+
+    return bans.unban(state, request)
+
+
+def _bans(state: State, request: dict[str, Any]) -> dict[str, Any]:
+    del request
+    from vosctl.push.agent import bans  # noqa: PLC0415
+
+    return {"op": "bans", "bans": bans.listing(state)}
+
+
 def _recover(state: State) -> str:
     if state.pending() is None:
         return ""
@@ -188,4 +218,8 @@ _HANDLERS: Mapping[str, Callable[[State, dict[str, Any]], dict[str, Any]]] = {
     "status": _status,
     "facts": _facts,
     "calls": _calls,
+    "counters": _counters,
+    "ban": _ban,
+    "unban": _unban,
+    "bans": _bans,
 }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
-from vosctl.push.agent import process, relay, systemd
+from vosctl.push.agent import command, process, relay, systemd
 from vosctl.push.agent.errors import AgentError
 from vosctl.push.agent.initd import InitScript
 from vosctl.push.agent.supervised import Supervised
@@ -185,3 +186,14 @@ def is_unit(path: str) -> bool:
 
 
 read_units = systemd.read_units
+
+
+def begin_timers(paths: Collection[str]) -> None:
+    """Start or stop the timers among changed unit files, as their files came or went; raises AgentError."""
+    for path in paths:
+        if is_unit(path) and path.endswith(".timer"):
+            verb = "restart" if os.path.exists(path) else "stop"
+            result = command.run(("systemctl", verb, os.path.basename(path)), seconds=systemd.SECONDS)
+            if result.code and verb == "restart":
+                message = f"systemctl restart {os.path.basename(path)}: {result.reason}"
+                raise AgentError("io", message, item=path, step="services")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from vosctl.push.agent import clock, durable, files, firewall, release, services, sysctls
+from vosctl.push.agent import bans, clock, durable, files, firewall, release, services, sysctls
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
@@ -109,6 +109,7 @@ def restore(state: State, identity: str, *, booting: bool = False) -> list[str]:
         _attempt(errors, "release", partial(release.restore, node, found["release"]["link"]))
     if found["firewall"] is not None:
         _attempt(errors, "firewall", partial(_restore_firewall, node, found["firewall"]))
+        _attempt(errors, "bans", partial(bans.put_back, state))
     for key, value in found["sysctls"].items():
         _attempt(errors, f"sysctl {key}", partial(_restore_setting, key, value))
     _restore_services(node, found, errors, booting=booting)

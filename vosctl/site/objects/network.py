@@ -9,7 +9,13 @@ from ipaddress import ip_address
 from vosctl.firewall.signatures import GENUINE, SHIPPED, resolve
 from vosctl.site.model import Address, Budget, Firewall, PortRange, Relay, Signature, Unmatched
 from vosctl.site.objects.fields import Fields
-from vosctl.site.objects.operation import build_alerts, build_interfaces, build_limits, build_metrics
+from vosctl.site.objects.operation import (
+    build_alerts,
+    build_firewall_watch,
+    build_interfaces,
+    build_limits,
+    build_metrics,
+)
 from vosctl.site.objects.scalars import (
     parse_address,
     parse_duration,
@@ -89,6 +95,7 @@ def build_firewall(fields: Fields, mark: Mark) -> Firewall:
         rtp=fields.parsed("rtp", parse_ports),
         mark=fields.tree.mark if fields.tree.items else mark,
         default=Unmatched.RETURN if fields.text("default") == Unmatched.RETURN.value else Unmatched.DROP,
+        watch=build_firewall_watch(fields),
     )
 
 

@@ -1,11 +1,11 @@
-"""Builds how a relay is operated: its interfaces, its own limits, its metrics and alerts."""
+"""Builds how a relay is operated: its interfaces, its own limits, metrics and alerts; and of a packet filter."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 from vosctl.secret import Secret
-from vosctl.site.model import Alerts, Interface, Limits, Metrics
+from vosctl.site.model import Alerts, FirewallWatch, Interface, Limits, Metrics
 from vosctl.site.objects.fields import Fields
 from vosctl.site.objects.scalars import parse_address, parse_duration, parse_endpoint, parse_peer
 from vosctl.site.tree import Scalar
@@ -15,6 +15,10 @@ DEFAULT_INTERFACE = "default"
 # Percent and milliseconds: from there on people begin to notice.
 _LOSS, _JITTER, _LATENCY = 1.0, 30.0, 200.0
 _INTERVAL = timedelta(seconds=10)
+
+# Percent of the room there is, and dropped packets a second: more than the scanners of every day.
+_CONNTRACK, _DROPS, _BANS = 80.0, 1000.0, 90.0
+_WATCH_INTERVAL = timedelta(seconds=30)
 
 
 def build_interfaces(table: Fields) -> tuple[Interface, ...]:
@@ -68,6 +72,23 @@ def build_alerts(fields: Fields) -> Alerts | None:
         jitter=_number(own, "jitter", _JITTER),
         latency=_number(own, "latency", _LATENCY),
         interval=own.parsed("interval", parse_duration) or _INTERVAL,
+        webhook=None if webhook is None else Secret(webhook),
+    )
+
+
+def build_firewall_watch(fields: Fields) -> FirewallWatch | None:
+    """Return how the packet filter is watched, None where it is not."""
+    if "alerts" not in fields and "metrics" not in fields:
+        return None
+    own = fields.below("alerts")
+    webhook = own.text("webhook")
+    alerts = "alerts" in fields
+    return FirewallWatch(
+        textfile=fields.below("metrics").text("textfile"),
+        conntrack=_number(own, "conntrack", _CONNTRACK) if alerts else 0.0,
+        drops=_number(own, "drops", _DROPS) if alerts else 0.0,
+        bans=_number(own, "bans", _BANS) if alerts else 0.0,
+        interval=own.parsed("interval", parse_duration) or _WATCH_INTERVAL,
         webhook=None if webhook is None else Secret(webhook),
     )
 

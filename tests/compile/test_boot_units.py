@@ -33,7 +33,7 @@ def test_the_boot_unit_brings_sets_rules_and_hooks_back_and_may_run_again(files,
         if path.startswith("/etc/vosctl/firewall/"):
             (tmp_path / path.rpartition("/")[2]).write_text(content)
     steps = [each.replace("/etc/vosctl/firewall", str(tmp_path)) for each in commands(files[UNIT])]
-    assert len(steps) == 1 + 2 * (1 + 4)
+    assert len(steps) == 1 + 2 * (1 + 5)
     script = "set -e\n" + "\n".join(steps * 2) + "\nipset save\niptables-save\nip6tables-save\n"
     done = subprocess.run(
         ("unshare", "-n", "sh", "-c", script), capture_output=True, text=True, timeout=60, check=False

@@ -24,6 +24,7 @@ def test_small_nodes_get_the_floor():
     found = sized(10)
     assert found["net.core.rmem_max"] == found["net.core.wmem_max"] == str(4 << 20)
     assert found["net.core.netdev_max_backlog"] == "5000"
+    assert found["net.core.netdev_budget"] == "300"
     assert found["net.netfilter.nf_conntrack_max"] == found["net.netfilter.nf_conntrack_buckets"] == "1048576"
 
 
@@ -31,6 +32,7 @@ def test_buffers_and_backlog_follow_calls_times_packet_rate():
     # 5,000 calls × 2 × 50 packets = 500,000 a second: 50 ms are 25,000 packets of 1,280 bytes = 32 MB.
     assert sized(5000)["net.core.rmem_max"] == str(32 << 20)
     assert sized(5000)["net.core.netdev_max_backlog"] == "10000"
+    assert sized(5000)["net.core.netdev_budget"] == "2000"
     assert sized(5000, ptime=40)["net.core.rmem_max"] == str(16 << 20)
     assert sized(10**6)["net.core.rmem_max"] == str(128 << 20)
     assert sized(200_000)["net.netfilter.nf_conntrack_max"] == str(2 << 20)
@@ -60,7 +62,7 @@ def test_host_wide_settings_are_marked():
     made = node("edge-a", "10.231.0.2", sysctl={"vm.swappiness": "1"})
     marked = {each.key for each in sysctl.sysctls(made) if each.host_wide}
     assert marked == {
-        "net.core.netdev_max_backlog", "net.core.rmem_max", "net.core.wmem_max", "vm.swappiness",
+        "net.core.netdev_budget", "net.core.netdev_max_backlog", "net.core.rmem_max", "net.core.wmem_max", "vm.swappiness",
         "net.netfilter.nf_conntrack_buckets", "net.netfilter.nf_conntrack_max",
     }  # fmt: skip
 

@@ -106,7 +106,8 @@ def test_odd_policies_load_and_come_back(lab):
         network_factor=1,
     )
     plain = node("edge-a", "10.231.0.2", firewall=odd, relay=relay("10.231.0.2", enabled=False))
-    for made in (plain, replace(plain, gateways={"x": gateway("x", "0.0.0.0/0", "::/0")})):
+    anybody = {"x": gateway("x", "0.0.0.0/0", "::/0"), "y": gateway("y", auth=Auth.PASSWORD)}
+    for made in (plain, replace(plain, gateways=anybody)):
         desired = compile_site(site(made), release=None)["edge-a"]
         lab.use(desired)
         for ruleset in desired.rulesets:
@@ -197,7 +198,8 @@ def network(found, family):
 def oracle_target(target):
     if isinstance(target, ir.Verdict):
         return target.value
-    return {ir.NoTrack: "CT", ir.SetDscp: "DSCP"}.get(type(target)) or target.chain
+    names = {ir.NoTrack: "CT", ir.SetDscp: "DSCP", ir.Log: "NFLOG", ir.AddToSet: "SET"}
+    return names.get(type(target)) or target.chain
 
 
 def oracle_match(match, rule, family):
@@ -207,7 +209,7 @@ def oracle_match(match, rule, family):
 def oracle_ports(match, rule, _family):
     option = {"source": "sport", "destination": "dport", "either": "port"}[match.side.value]
     texts = [f"{r.first}" if r.first == r.last else f"{r.first}:{r.last}" for r in match.ranges]
-    if len(texts) == 1 and option != "port":
+    if len(texts) == 1 and option != "port" and not any(isinstance(m, ir.Flags) for m in rule.matches):
         return rule.protocol, {option: texts}
     return "multiport", {f"{option}s": [",".join(texts)]}
 
@@ -228,8 +230,11 @@ def oracle_above(match, _rule, family):
 
 
 def oracle_text(match, _rule, _family):
+    printable = match.text.isprintable() and match.text.isascii()
     parameters = {
-        "string": [match.text],
+        "string" if printable else "hex-string": [
+            match.text if printable else f"|{match.text.encode().hex()}|"
+        ],
         "algo": [match.algorithm.value],
         "from": [str(match.first)],
         "to": [str(match.last)],
@@ -241,12 +246,20 @@ ORACLE_MATCHES = {
     ir.Ports: oracle_ports,
     ir.Above: oracle_above,
     ir.Text: oracle_text,
-    ir.InSet: lambda m, r, f: ("set", {"match-set": [m.name, "src,src" if m.with_port else "src"]}),
+    ir.InSet: lambda m, r, f: (
+        "set",
+        {"match-set": [*["!"] * m.negated, m.name, "src,src" if m.with_port else "src"]},
+    ),
     ir.ConnectionsAbove: lambda m, r, f: (
         "connlimit",
         {"connlimit-above": [str(m.count)], "connlimit-mask": [str(m.prefix)], "connlimit-saddr": []},
     ),
-    ir.State: lambda m, r, f: ("conntrack", {"ctstate": [",".join(m.states)]}),
+    ir.State: lambda m, r, f: (
+        "conntrack",
+        {"ctstate": [",".join(m.states)], **({"ctdir": ["ORIGINAL"]} if m.original else {})},
+    ),
+    ir.Limit: lambda m, r, f: ("limit", {"limit": [f"{m.rate}/min"], "limit-burst": [str(m.burst)]}),
+    ir.Flags: lambda m, r, f: ("tcp", {"tcp-flags": [",".join(m.examined), ",".join(m.present)]}),
     ir.NotSyn: lambda m, r, f: ("tcp", {"tcp-flags": ["!", "FIN,SYN,RST,ACK", "SYN"]}),
     ir.Longer: lambda m, r, f: ("length", {"length": [f"{m.size + 1}:65535"]}),
     ir.ExtraHeaders: lambda m, r, f: (

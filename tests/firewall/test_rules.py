@@ -15,6 +15,11 @@ from vosctl.firewall.emit import rule_text
 from vosctl.firewall.signatures import GENUINE, SHIPPED, is_request_line, resolve
 from vosctl.site.model import Auth, Budget, Signature
 
+def stranger_node(policy):
+    """A node with one gateway that is known by its password."""
+    return node("edge-a", "10.231.0.2", (gateway("cube", auth=Auth.PASSWORD),), firewall=policy)
+
+
 ROOTS = r"(firewall|gateways|trunks|relay|qos)\b"
 
 
@@ -64,7 +69,8 @@ def test_sip_is_filtered_before_established_flows_pass(program):
     )
     assert max(kinds.index(ir.Jump("VOS-SIP")), kinds.index(ir.Jump("VOS-SIP-TCP"))) < established
     assert entry.rules[0].interface == "lo"
-    assert entry.rules[-1].target is ir.Verdict.DROP
+    assert entry.rules[-1].target == ir.Jump("VOS-DROP-UNWANTED")
+    assert not entry.rules[-1].matches
 
 
 def test_a_table_name_stands_for_one_set_of_parameters(program):
@@ -109,17 +115,17 @@ def test_a_request_line_begins_with_a_method(text, expected):
 
 
 def test_a_signature_that_the_kernel_cannot_search_is_an_error_with_a_hint():
-    made = node("edge-a", "10.231.0.2", firewall=firewall(signatures=(Signature("x" * 120, "a log"),)))
+    made = stranger_node(firewall(signatures=(Signature("x" * 120, "a log"),)))
     with pytest.raises(VosctlError, match=r"firewall\.signatures: 'xxx") as caught:
         compile_site(site(made), release=None)
-    assert "at most 116 bytes" in caught.value.hint
+    assert "at most 115 bytes" in caught.value.hint
 
 
 def test_what_people_write_cannot_leave_its_comment():
     odd = Signature('"; -j ACCEPT #\n-A INPUT', "a log")
-    made = node("edge-a", "10.231.0.2", firewall=firewall(signatures=(odd,)))
+    made = stranger_node(firewall(signatures=(odd,)))
     text = compile_site(site(made), release=None)["edge-a"].rulesets[0].text
-    assert text.count('_; -j ACCEPT __-A INPUT"') == 2
+    assert text.count('_; -j ACCEPT __-A INPUT"') == 2 * 2  # two spellings of the header, over UDP and TCP
     assert all(line[0] in "*:-C" and "\t" not in line for line in text.splitlines())
 
 

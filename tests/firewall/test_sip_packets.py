@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -179,36 +180,60 @@ def test_one_flooding_address_leaves_its_network_its_share(lab):
     assert lab.delivered(4, listener) == [GENUINE["cisco"]]
 
 
-def test_more_sources_than_the_default_table_holds_lock_nobody_out(lab):
-    listener = lab.listener(4)
-    template = bytearray(
-        bytes(IP(src="100.64.0.1", dst=NODE[4]) / UDP(sport=9, dport=5060, chksum=0) / Raw(request()))
+def spoofed(payload, count, step, start=0x0B000000):
+    """Yield packets of so many sources, ``step`` addresses apart from the first one."""
+    packet = bytearray(
+        bytes(IP(src="11.0.0.0", dst=NODE[4]) / UDP(sport=9, dport=5060, chksum=0) / Raw(payload))
     )
+    for number in range(count):
+        packet[12:16] = (start + number * step).to_bytes(4, "big")
+        packet[10:12] = b"\0\0"
+        total = sum(int.from_bytes(packet[at : at + 2], "big") for at in range(0, 20, 2))
+        total = (total & 0xFFFF) + (total >> 16)
+        packet[10:12] = (0xFFFF - (total & 0xFFFF) - (total >> 16)).to_bytes(2, "big")
+        yield bytes(packet)
 
-    def spoofed():
-        for number in range(70_000):  # hashlimit's own default is 65,536
-            template[13:16] = (0x400000 + number * 97).to_bytes(3, "big")
-            template[10:12] = b"\0\0"
-            total = sum(int.from_bytes(template[at : at + 2], "big") for at in range(0, 20, 2))
-            total = (total & 0xFFFF) + (total >> 16)
-            template[10:12] = (0xFFFF - (total & 0xFFFF) - (total >> 16)).to_bytes(2, "big")
-            yield bytes(template)
 
-    before = lab.counters(4)
-    lab.raw(spoofed(), 4)
+def test_more_sources_than_the_default_table_holds_lock_nobody_out(lab):
+    """The kernel drops every new source while a table is full; its own default is 65,536 of them."""
+    slow = Budget(1, 40)  # remembered for 41 seconds
+    lab.load(edge(budgets=dict.fromkeys(("REGISTER", "INVITE", "OPTIONS", "other"), slow)))
+    listener = lab.listener(4)
+    for part in range(5):
+        lab.raw(spoofed(request(), 15_000, 257, 0x0B000000 + part * 15_000 * 257), 4)
+        time.sleep(0.5)
+    table = next(name for name in re.findall(r"vos-reg\w+", lab.saved(4)))
+    listed = lab.in_node("sh", "-c", f"wc -l < /proc/net/ipt_hashlimit/{table}").stdout
+    assert int(listed) > 66_000
     listener.close()
     listener = lab.listener(4)
-    seen = lab.counters(4)["VOS-BUDGETS", "firewall.budgets.REGISTER: REGISTER requests"]
-    assert seen - before["VOS-BUDGETS", "firewall.budgets.REGISTER: REGISTER requests"] > 66_000
     lab.send(4, GENUINE["cisco"])
     assert lab.delivered(4, listener) == [GENUINE["cisco"]]
 
 
+def test_a_flood_of_sources_stays_below_what_the_tables_hold(lab):
+    """Half of 6,000 connections are for strangers: 100 a second, whoever they say they are."""
+    lab.load(edge(sysctl={"net.netfilter.nf_conntrack_max": "6000"}))
+    listener = lab.listener(4)
+    device = lab.udp(lab.world, 4, "198.18.240.7", 5066)
+    device.sendto(request("REGISTER"), (NODE[4], 5060))
+    _, origin = listener.recvfrom(65536)
+    listener.sendto(b"SIP/2.0 200 OK\r\nCSeq: 2 REGISTER\r\n\r\n", origin)
+    began = time.monotonic()
+    lab.raw(spoofed(request(), 20_000, 257), 4)
+    device.sendto(request("INVITE"), (NODE[4], 5060))
+    passed = lab.delivered(4, listener)
+    assert passed[-1] == request("INVITE")  # a device that registered does not share the strangers' room
+    assert len(passed) <= 100 + 101 * (time.monotonic() - began) + 2
+    dropped = [packets for (chain, _), packets in lab.counters(4).items() if chain == "VOS-DROP-FLOOD"]
+    assert max(dropped) > 10_000
+
+
 def edge(**changes):
     gateways = changes.pop("gateways", (gateway("cube", auth=Auth.PASSWORD),))
-    return compile_site(site(node("edge-a", NODE[4], gateways, firewall=firewall(**changes))), release=None)[
-        "edge-a"
-    ]
+    sysctl = changes.pop("sysctl", {})
+    made = node("edge-a", NODE[4], gateways, firewall=firewall(**changes), sysctl=sysctl)
+    return compile_site(site(made), release=None)["edge-a"]
 
 
 def test_a_changed_budget_holds_at_once(lab):

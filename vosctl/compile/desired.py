@@ -26,18 +26,29 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class IpSet:
-    """An ipset: ``type`` as ``hash:net`` or ``hash:ip,port``, members sorted, in ipset's own spelling."""
+    """An ipset: ``type`` as ``hash:net`` or ``hash:ip,port``, members sorted, in ipset's own spelling.
+
+    ``options`` are further words of ``ipset create``. A set with a timeout is dynamic: its members are
+    the node's own, so none is wanted and none is taken away.
+    """
 
     name: str
     type: str
     family: int
     members: tuple[str, ...]
     maxelem: int
+    options: str = ""
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether the node's own rules and people fill the set."""
+        return "timeout" in self.options.split()
 
     @property
     def digest(self) -> str:
-        """SHA-256 of type, family and members, hex."""
-        text = "\n".join((self.type, str(self.family), *self.members))
+        """SHA-256 of type, family, options and members, hex."""
+        options = (self.options,) if self.options else ()
+        text = "\n".join((self.type, str(self.family), *options, *self.members))
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -8,6 +8,13 @@ from itertools import chain
 
 from vosctl.compile.desired import File, Sysctl
 from vosctl.compile.text import render
+from vosctl.firewall.capacity import (
+    CONNECTIONS_KEY,
+    FEWEST_CONNECTIONS,
+    FLOWS_PER_CALL,
+    UDP_TIMEOUT,
+    tracked_connections,
+)
 from vosctl.site.model import Node, PortRange
 
 PATH = "/etc/sysctl.d/90-vosctl.conf"
@@ -30,13 +37,14 @@ HOST_WIDE = frozenset(
 )
 _HOST_WIDE_TREES = ("dev.", "fs.", "kernel.", "vm.")
 
-_SMALLEST_TABLE = 1 << 20
-_FLOWS_PER_CALL = 8
 _PACKET_MEMORY = 1280  # what the kernel charges a socket for a packet with 20 ms of G.711
 _STALL_MS = 50
 _TURN_MS = 20
 _SMALLEST_BUFFER = 4 << 20
 _LARGEST_BUFFER = 128 << 20
+_SMALLEST_BUDGET = 300  # the kernel's own
+_LARGEST_BUDGET = 3000
+_BUDGET_MS = 4
 _SMALLEST_BACKLOG = 5000
 _LARGEST_BACKLOG = 300_000
 
@@ -52,7 +60,9 @@ class Setting:
 
 def settings(node: Node) -> tuple[Setting, ...]:
     """Return all settings by key; the operator's ``sysctl`` tree wins."""
-    computed = {each.key: each for each in chain(_connections(node), _traffic(node), _ports(node))}
+    computed = {
+        each.key: each for each in chain(_connections(node), _traffic(node), _sources(node), _ports(node))
+    }
     own = {key: Setting(key, value, "set by the site (sysctl)") for key, value in node.sysctl.items()}
     return tuple(each for _, each in sorted({**computed, **own}.items()))
 
@@ -79,13 +89,13 @@ def _connections(node: Node) -> Iterator[Setting]:
     if not node.firewall.enabled:
         return
     calls = node.media.calls
-    table = max(_SMALLEST_TABLE, _power_of_two(calls * _FLOWS_PER_CALL))
+    table = tracked_connections(node)
     prefix = "net.netfilter.nf_conntrack"
     yield Setting(
-        f"{prefix}_max",
+        CONNECTIONS_KEY,
         str(table),
-        f"media is not tracked, so this is signalling: {_FLOWS_PER_CALL} flows for each of {calls} calls, "
-        f"and at least {_SMALLEST_TABLE} so that a scan does not fill the table",
+        f"media is not tracked, so this is signalling: {FLOWS_PER_CALL} flows for each of {calls} calls, "
+        f"and at least {FEWEST_CONNECTIONS} so that a scan does not fill the table",
     )
     yield Setting(
         f"{prefix}_buckets",
@@ -93,7 +103,7 @@ def _connections(node: Node) -> Iterator[Setting]:
         "as many as entries: a full table then has chains of two (each flow stands in it twice)",
     )
     for key, seconds, reason in (
-        ("udp_timeout", 30, "a scanner's single packets are forgotten soon"),
+        ("udp_timeout", UDP_TIMEOUT, "a scanner's single packets are forgotten soon"),
         ("udp_timeout_stream", 60, "signalling that went quiet frees its entry"),
         (
             "tcp_timeout_established",
@@ -119,10 +129,27 @@ def _traffic(node: Node) -> Iterator[Setting]:
         str(backlog),
         f"{load}; a processor that is busy for {_TURN_MS} ms drops none",
     )
+    budget = min(max(_SMALLEST_BUDGET, packets * _BUDGET_MS // 1000), _LARGEST_BUDGET)
+    yield Setting(
+        "net.core.netdev_budget",
+        str(budget),
+        f"{load}; a processor takes {_BUDGET_MS} ms of them in one turn before it lets others run",
+    )
     yield Setting("net.core.somaxconn", "4096", "SIP over TCP and TLS: connections that wait to be accepted")
     yield Setting(
         "net.ipv4.tcp_max_syn_backlog", "8192", "SIP over TCP and TLS: handshakes at once before cookies"
     )
+
+
+def _sources(node: Node) -> Iterator[Setting]:
+    if node.firewall.enabled:
+        for interface in ("all", "default"):
+            yield Setting(
+                f"net.ipv4.conf.{interface}.rp_filter",
+                "2",
+                "a source that no route leads to is forged; any interface will do, so that a node with "
+                "several providers may answer by another one (RFC 3704 section 2.4)",
+            )
 
 
 def _ports(node: Node) -> Iterator[Setting]:

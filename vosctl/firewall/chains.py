@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from ipaddress import IPv6Network, ip_network
 
-from vosctl.firewall import ir, meter, sets, sip
+from vosctl.firewall import bans, ir, meter, refusal, sets, sip
 from vosctl.firewall.policy import Policy
+from vosctl.firewall.ports import groups
 from vosctl.site.model import Budget, PortRange, Unmatched
 
 _INPUT = "VOS-INPUT"
-_MULTIPORT = 15  # ports that one multiport match takes
 _PINGS = Budget(rate=10, burst=20)
 _LINK_LOCAL = IPv6Network("fe80::/10")
 _ECHO = {4: 8, 6: 128}
@@ -23,7 +23,8 @@ def build(policy: Policy, family: int) -> ir.Program:
     """Return all own chains of one family, 4 or 6."""
     own = [*_raw(policy, family), *_mangle(policy)]
     own.append(ir.Chain("filter", _INPUT, tuple(_input(policy, family)), "INPUT"))
-    return ir.Program(family, (*own, *sip.chains(policy, family)))
+    own += sip.chains(policy, family)
+    return ir.Program(family, (*own, *refusal.chains(policy, own)))
 
 
 def _input(policy: Policy, family: int) -> Iterator[ir.Rule]:
@@ -31,7 +32,8 @@ def _input(policy: Policy, family: int) -> Iterator[ir.Rule]:
     yield from _media(policy, family)
     yield from _to_sip(policy)
     yield from _management(policy, family)
-    yield from _icmp(family)  # a ping that was answered makes a flow too
+    yield bans.banned(policy, family, spare_admin=True)
+    yield from _icmp(policy, family)  # a ping that was answered makes a flow too
     yield _accept(
         "firewall",
         "flows that the node began or let in above",
@@ -84,7 +86,7 @@ def _mangle(policy: Policy) -> Iterator[ir.Chain]:
     firewall = policy.firewall
     rules = []
     for protocol, ports in (("udp", firewall.sip_udp), ("tcp", (*firewall.sip_tcp, *firewall.sip_tls))):
-        for group in _groups(ports):
+        for group in groups(ports):
             matches = (ir.Ports(ir.Side.EITHER, group), ir.Dscp(0))
             origin = ir.Origin("qos.signalling", "SIP that its program left unmarked")
             rules.append(ir.Rule(ir.SetDscp(policy.signalling_dscp), origin, protocol, matches=matches))
@@ -96,9 +98,9 @@ def _to_sip(policy: Policy) -> Iterator[ir.Rule]:
     tcp = (*firewall.sip_tcp, *firewall.sip_tls)
     for protocol, ports, chain, path in (
         ("udp", firewall.sip_udp, sip.UDP, "firewall.sip.udp"),
-        ("tcp", tcp, sip.TCP, "firewall.sip.tcp, tls"),
+        ("tcp", tcp, sip.TCP, "firewall.sip.tcp, firewall.sip.tls"),
     ):
-        for group in _groups(ports):
+        for group in groups(ports):
             origin = ir.Origin(path, "SIP, before any rule for established flows")
             yield ir.Rule(ir.Jump(chain), origin, protocol, matches=(ir.Ports(ir.Side.DESTINATION, group),))
 
@@ -107,13 +109,13 @@ def _management(policy: Policy, family: int) -> Iterator[ir.Rule]:
     admin = ir.InSet(sets.set_name(sets.ADMIN, family))
     for service, ports in sorted(policy.firewall.management.items()):
         path = f"firewall.management.{service}"
-        for group in _groups(ports):
+        for group in groups(ports):
             destination = ir.Ports(ir.Side.DESTINATION, group)
             yield _accept(path, "from firewall.admin", protocol="tcp", matches=(destination, admin))
-            yield ir.Rule(ir.Verdict.DROP, ir.Origin(path, "from nobody else"), "tcp", matches=(destination,))
+            yield refusal.rule(policy, "management", path, "from nobody else", destination, protocol="tcp")
 
 
-def _icmp(family: int) -> Iterator[ir.Rule]:
+def _icmp(policy: Policy, family: int) -> Iterator[ir.Rule]:
     """Untracked media has no RELATED errors, so those that paths depend on (RFC 1191, RFC 4890) pass by type."""
     for number in _ICMP_ERRORS[family]:
         yield _accept(
@@ -121,7 +123,7 @@ def _icmp(family: int) -> Iterator[ir.Rule]:
         )
     echo = ir.IcmpType(_ECHO[family])
     budget = meter.over_budget("png", _PINGS, family=family, prefix=meter.NETWORK_BITS[family])
-    yield ir.Rule(ir.Verdict.DROP, ir.Origin("firewall", "pings too fast"), "icmp", matches=(echo, budget))
+    yield refusal.rule(policy, "ping", "firewall", "pings too fast", echo, budget, protocol="icmp")
     yield _accept("firewall", "pings", protocol="icmp", matches=(echo,))
     if family == 6:
         yield from _icmp_of_links()
@@ -147,8 +149,12 @@ def _relay_control(policy: Policy, family: int) -> Iterator[ir.Rule]:
     destination = ir.Ports(ir.Side.DESTINATION, (PortRange(port, port),))
     admin = ir.InSet(sets.set_name(sets.ADMIN, family))
     for target, purpose, matches in (
-        (ir.Verdict.ACCEPT, "the proxy's control of the relay, from firewall.admin", (destination, admin)),
-        (ir.Verdict.DROP, "the relay's control port, from nobody else", (destination,)),
+        (ir.Verdict.ACCEPT, "the proxy controls the relay, from firewall.admin", (destination, admin)),
+        (
+            refusal.target(policy, "management"),
+            "the control port of the relay, from nobody else",
+            (destination,),
+        ),
     ):
         network = None if address.is_unspecified else ip_network(address)
         yield ir.Rule(target, ir.Origin("relay.ng", purpose), "udp", destination=network, matches=matches)
@@ -159,15 +165,9 @@ def _rest(policy: Policy, family: int) -> Iterator[ir.Rule]:
     if policy.firewall.default is Unmatched.DROP:
         admin = (ir.InSet(sets.set_name(sets.ADMIN, family)),)
         yield _accept(path, "administrators reach every service", matches=admin)
-        yield ir.Rule(ir.Verdict.DROP, ir.Origin(path, "nothing above wanted it"))
+        yield refusal.rule(policy, "unwanted", path, "nothing above wanted it")
         return
     if policy.media_ports is not None:
         ports = (ir.Ports(ir.Side.DESTINATION, (policy.media_ports,)),)
-        yield ir.Rule(ir.Verdict.DROP, ir.Origin(path, "media ports of no relay"), "udp", matches=ports)
-    yield ir.Rule(ir.Verdict.RETURN, ir.Origin(path, "the host's own rules decide"))
-
-
-def _groups(ports: Iterable[int]) -> Iterator[tuple[PortRange, ...]]:
-    ordered = sorted(set(ports))
-    for start in range(0, len(ordered), _MULTIPORT):
-        yield tuple(PortRange(port, port) for port in ordered[start : start + _MULTIPORT])
+        yield refusal.rule(policy, "unwanted", path, "media ports of no relay", *ports, protocol="udp")
+    yield ir.Rule(ir.Verdict.RETURN, ir.Origin(path, "the rules of the host decide"))

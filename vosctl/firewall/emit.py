@@ -8,7 +8,8 @@ from typing import Any
 
 from vosctl.compile.desired import Hook, Ruleset
 from vosctl.firewall import ir
-from vosctl.site.model import PortRange
+from vosctl.firewall.spelling import network_text
+from vosctl.site.model import Network, PortRange
 
 _TABLES = ("raw", "mangle", "nat", "filter")
 _ICMP = {4: ("icmp", "icmp", "--icmp-type"), 6: ("ipv6-icmp", "icmp6", "--icmpv6-type")}
@@ -50,14 +51,19 @@ def _table(name: str, program: ir.Program) -> str:
 def _basics(rule: ir.Rule, family: int) -> list[str]:
     words = []
     if rule.source is not None:
-        words.append(f"-s {rule.source}")
+        words.append(f"-s {_network(rule.source)}")
     if rule.destination is not None:
-        words.append(f"-d {rule.destination}")
+        words.append(f"-d {_network(rule.destination)}")
     if rule.interface is not None:
         words.append(f"-i {rule.interface}")
     if rule.protocol is not None:
         words.append(f"-p {_ICMP[family][0] if rule.protocol == 'icmp' else rule.protocol}")
     return words
+
+
+def _network(network: Network) -> str:
+    text = network_text(network)
+    return text if "/" in text else f"{text}/{network.prefixlen}"
 
 
 def _comment(origin: ir.Origin) -> str:
@@ -95,7 +101,8 @@ def _range(ports: PortRange) -> str:
 
 def _ports(match: ir.Ports, rule: ir.Rule, _family: int) -> str:
     option = _PORT_OPTIONS[match.side]
-    if len(match.ranges) == 1 and match.side is not ir.Side.EITHER:
+    alone = not any(isinstance(each, ir.Flags | ir.NotSyn) for each in rule.matches)  # nft merges the two
+    if len(match.ranges) == 1 and match.side is not ir.Side.EITHER and alone:
         return f"-m {rule.protocol} --{option} {_range(match.ranges[0])}"
     return f"-m multiport --{option}s {','.join(_range(ports) for ports in match.ranges)}"
 

@@ -1,4 +1,4 @@
-"""How much one source and its whole network may send: hashlimit tables that a flood of sources does not fill."""
+"""How much one source and its whole network may send: hashlimit tables that no flood of sources fills."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from vosctl.site.model import Budget
 
 SOURCE_BITS = {4: 32, 6: 128}
 NETWORK_BITS = {4: 24, 6: 64}
+ALL_SOURCES = 0
 
-# A full table drops every new source, genuine ones included, so each is as large as the kernel allows
-# (its default is 65,536); entries take memory only once there are such sources.
+# The kernel drops every new source, genuine ones included, while a table is full (xt_hashlimit.c). So
+# each is as large as the kernel allows (its default is 65,536), and `fitting` keeps it from being full.
 _ENTRIES = 1 << 20
 _BUCKETS = 1 << 14
 _SHORTEST_MEMORY = 2  # seconds
+_LONGEST_MEMORY = 60
+_CLEANING = 2  # seconds: expired entries go once a second
 _TICKS_A_SECOND = 1_000_000
 
 
 def over_budget(tag: str, budget: Budget, *, family: int, prefix: int) -> ir.Above:
     """Return the match for packets over ``budget`` of a source prefix; ``tag`` (3 letters) names the table.
 
-    A source is forgotten as soon as its bucket would be full again anyway, so that the table holds
-    the more new ones: 1,048,576 in that time. The name carries a digest of the parameters, since the
-    kernel would go on with those of an old table of the same name.
+    A source is forgotten as soon as its bucket would be full again anyway, after a minute at the
+    latest, so that the table holds the more new ones. The name carries a digest of the parameters,
+    since the kernel would go on with those of an old table of the same name.
     """
-    refill = -(-budget.burst // budget.rate) + 1
-    expire = max(refill, _SHORTEST_MEMORY)
+    expire = memory(budget)
     shape = f"{budget.rate} {budget.burst} {prefix} {_BUCKETS} {_ENTRIES} {expire}"
     digest = hashlib.sha256(shape.encode()).hexdigest()[:7]
     return ir.Above(
@@ -40,11 +42,17 @@ def over_budget(tag: str, budget: Budget, *, family: int, prefix: int) -> ir.Abo
     )
 
 
+def memory(budget: Budget) -> int:
+    """Return for how many seconds without a packet a source is remembered."""
+    refill = -(-budget.burst // budget.rate) + 1
+    return min(max(refill, _SHORTEST_MEMORY), _LONGEST_MEMORY)
+
+
+def fitting(*budgets: Budget) -> int:
+    """Return how many packets a second fill no table of these budgets, each packet from another source."""
+    return _ENTRIES // (max(map(memory, budgets)) + _CLEANING)
+
+
 def _counted(rate: int) -> int:
     """Return the rate that the kernel makes of ``rate``: it keeps the time between packets, in whole ticks."""
     return _TICKS_A_SECOND // max(_TICKS_A_SECOND // rate, 1)
-
-
-def times(budget: Budget, factor: int) -> Budget:
-    """Return the budget of a whole network: ``factor`` times that of one source."""
-    return Budget(budget.rate * factor, budget.burst * factor)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
+from vosctl.firewall.budgets import FEWEST_SHARES, Allowance, allowances
+from vosctl.firewall.capacity import strangers_a_second, tracked_connections
+from vosctl.firewall.meter import fitting
 from vosctl.site.model import Address, Auth, Firewall, Gateway, Network, Node, PortRange, Site
 
 
@@ -15,7 +19,8 @@ class Policy:
     ``peers`` are SIP peers known by their address, ``port_peers`` by address and source port;
     ``strangers`` says that SIP from anybody else may be genuine (a gateway with a password).
     ``media`` are the relay's addresses; ``media_ports`` None means that no media comes here.
-    ``ng`` is the relay's control port where other hosts are to reach it.
+    ``ng`` is the relay's control port where other hosts are to reach it. ``allowances`` are what
+    strangers may send, and all of them together ``flood`` packets a second. ``peer_paths`` are the variables that name peers.
     """
 
     firewall: Firewall
@@ -26,6 +31,10 @@ class Policy:
     media_ports: PortRange | None
     ng: tuple[Address, int] | None
     signalling_dscp: int
+    allowances: Mapping[str, Allowance]
+    flood: int
+    connections: tuple[int, int]
+    peer_paths: tuple[str, ...]
 
 
 def policy_of(site: Site, node: Node) -> Policy:
@@ -36,6 +45,8 @@ def policy_of(site: Site, node: Node) -> Policy:
         if gateway.auth is Auth.IP:
             peers += gateway.networks
     relay = node.relay
+    allowed = allowances(node.firewall, gateways)
+    factor = node.firewall.network_factor or FEWEST_SHARES
     ports = node.firewall.rtp or (relay.ports if relay.enabled else None)
     return Policy(
         firewall=node.firewall,
@@ -46,7 +57,27 @@ def policy_of(site: Site, node: Node) -> Policy:
         media_ports=ports,
         ng=relay.ng if relay.enabled and not relay.ng[0].is_loopback else None,
         signalling_dscp=node.qos.signalling,
+        allowances=allowed,
+        flood=_flood(node, allowed),
+        connections=(node.firewall.tcp_connections, node.firewall.tcp_connections * factor),
+        peer_paths=tuple(_peer_paths(node)),
     )
+
+
+def _flood(node: Node, allowed: Mapping[str, Allowance]) -> int:
+    """Return how many packets a second strangers may send together: no table of theirs is then ever full."""
+    budgets = [budget for each in allowed.values() for budget in (each.source, each.network)]
+    return min(fitting(*budgets), strangers_a_second(tracked_connections(node)))
+
+
+def _peer_paths(node: Node) -> Iterator[str]:
+    for path, written in (
+        ("gateways", node.gateways),
+        ("trunks", node.trunks),
+        ("firewall.trusted", node.firewall.trusted),
+    ):
+        if written:
+            yield path
 
 
 def _port_peers(gateway: Gateway) -> list[tuple[Network, int]]:

@@ -1,4 +1,4 @@
-"""The ipsets of a node: who is trusted and who administers, as members in ipset's own spelling."""
+"""The ipsets of a node: who is trusted and who administers, and the timed ones that its rules fill themselves."""
 
 from __future__ import annotations
 
@@ -6,12 +6,29 @@ from collections.abc import Iterable
 
 from vosctl.compile.desired import IpSet
 from vosctl.firewall.policy import Policy
+from vosctl.firewall.spelling import network_text
 from vosctl.site.model import Network
 
 PEERS = "vos-peers"
 PORT_PEERS = "vos-ports"
 ADMIN = "vos-admin"
 
+BANNED = "vos-ban"
+OFFENDED = "vos-again"
+OFFENDED_AGAIN = "vos-often"
+PROVEN = "vos-proof"
+PROVEN_SECONDS = 60
+REGISTERED = "vos-known"
+REGISTERED_SECONDS = 3600
+
+# Bans must not push each other out; what is only remembered may, when there are too many.
+_TIMED = (
+    (BANNED, "hash:net", "timeout 600 counters comment"),
+    (OFFENDED, "hash:ip", "timeout 86400 forceadd"),
+    (OFFENDED_AGAIN, "hash:ip", "timeout 86400 forceadd"),
+    (PROVEN, "hash:ip,port", f"timeout {PROVEN_SECONDS} forceadd"),
+    (REGISTERED, "hash:ip,port", f"timeout {REGISTERED_SECONDS} forceadd"),
+)
 _SMALLEST = 65536  # ipset's own default for maxelem
 _FAMILY_WORDS = {4: "inet", 6: "inet6"}
 
@@ -28,15 +45,25 @@ def build(policy: Policy) -> tuple[IpSet, ...]:
         sets.append(_networks(PEERS, family, policy.peers))
         sets.append(_networks(ADMIN, family, policy.firewall.admin))
         sets.append(_addresses_and_ports(PORT_PEERS, family, policy.port_peers))
+        sets += [
+            IpSet(set_name(base, family), kind, family, (), _SMALLEST, options)
+            for base, kind, options in _TIMED
+        ]
     return tuple(sorted(sets, key=lambda ipset: ipset.name))
 
 
 def restore_input(sets: Iterable[IpSet]) -> str:
-    """Return ``ipset -exist restore`` input: each set is filled beside and swapped in, so none is ever half full."""
+    """Return ``ipset -exist restore`` input: each set is filled beside and swapped in, so none is ever half full.
+
+    Timed sets are made and nothing more: their members are the node's own.
+    """
     lines: list[str] = []
     for ipset in sets:
         name, spare = ipset.name, f"{ipset.name}-t"
         shape = f"{ipset.type} family {_FAMILY_WORDS[ipset.family]} maxelem {ipset.maxelem}"
+        if ipset.dynamic:
+            lines.append(f"create {name} {shape} {ipset.options}")
+            continue
         lines += [f"create {name} {shape}", f"create {spare} {shape}", f"flush {spare}"]
         lines += [f"add {spare} {member}" for member in ipset.members]
         lines += [f"swap {spare} {name}", f"destroy {spare}"]
@@ -66,7 +93,5 @@ def _ipset(base: str, kind: str, family: int, members: set[str]) -> IpSet:
 
 def _members(network: Network) -> tuple[str, ...]:
     if network.prefixlen == 0:  # ipset knows no /0
-        return tuple(str(half) for half in network.subnets(prefixlen_diff=1))
-    if network.prefixlen == network.max_prefixlen:
-        return (str(network.network_address),)
-    return (str(network),)
+        return tuple(network_text(half) for half in network.subnets(prefixlen_diff=1))
+    return (network_text(network),)

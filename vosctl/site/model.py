@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vosctl.secret import Secret
 from vosctl.site.decks import Rates
+from vosctl.site.filtering import Bans, Logging
 from vosctl.site.tree import Mark
 
 Address = IPv4Address | IPv6Address
@@ -201,7 +202,7 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A SIP request budget: sustained requests a second, and the burst above it."""
+    """A SIP request budget: sustained requests a second, and the burst above it; 0 where none is written."""
 
     rate: int
     burst: int
@@ -209,10 +210,11 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A scanner's word in the User-Agent header, with where it was seen."""
+    """A scanner's word in the User-Agent header, where it was seen, and the variable that names it."""
 
     text: str
     source: str
+    path: str = "firewall.signatures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +237,10 @@ class Firewall:
     """A node's packet filter policy.
 
     ``admin`` networks reach the ``management`` TCP ports (service name → ports) and nobody else
-    does; ``trusted`` networks are SIP peers beside the gateways' own addresses; ``budgets`` maps
-    REGISTER, INVITE, OPTIONS and ``other`` to what one source may send; ``network_factor`` is how
-    many times that a whole /24 (v6 /64) may send; ``rtp`` is what is open for media (None: the
+    does; ``trusted`` networks are SIP peers beside the gateways' own addresses; ``budgets`` is what
+    one source may send as far as it is written, by REGISTER, INVITE, OPTIONS, ``other``, ``connect``
+    (new TCP connections) and ``stream`` (segments over those); ``network_factor`` is how many times
+    that a whole /24 (v6 /64) may send, 0 where that is not written; ``rtp`` is what is open for media (None: the
     relay's ports); ``default`` is what becomes of packets that no rule speaks of; ``watch`` is None where
     nobody wants to hear of its counters.
     """
@@ -257,6 +260,8 @@ class Firewall:
     mark: Mark
     default: Unmatched = Unmatched.DROP
     watch: FirewallWatch | None = None
+    log: Logging = Logging()
+    bans: Bans = Bans()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from ipaddress import ip_address
 
 from vosctl.firewall.signatures import GENUINE, SHIPPED, resolve
+from vosctl.site.filtering import Bans, Logging, LogTo
 from vosctl.site.model import Address, Budget, Firewall, PortRange, Relay, Signature, Unmatched
 from vosctl.site.objects.fields import Fields
 from vosctl.site.objects.operation import (
@@ -30,13 +31,7 @@ from vosctl.site.tree import Mark
 _PORTS = PortRange(16384, 32767)
 _NG = (ip_address("127.0.0.1"), 2223)
 _TIMEOUT = timedelta(seconds=30)
-_BUDGETS = {
-    "REGISTER": Budget(2, 10),
-    "INVITE": Budget(5, 20),
-    "OPTIONS": Budget(2, 10),
-    "other": Budget(20, 60),
-}
-_NETWORK_FACTOR = 8
+_METERED = ("REGISTER", "INVITE", "OPTIONS", "other", "connect", "stream")
 _TCP_CONNECTIONS = 10
 
 _SHORTEST_WORD = 4
@@ -90,12 +85,14 @@ def build_firewall(fields: Fields, mark: Mark) -> Firewall:
         trusted=fields.all_parsed("trusted", parse_peer),
         signatures=_signatures(fields.below("signatures")),
         budgets=_budgets(fields.below("budgets")),
-        network_factor=fields.integer("network_factor") or _NETWORK_FACTOR,
+        network_factor=fields.integer("network_factor") or 0,
         tcp_connections=fields.integer("tcp_connections") or _TCP_CONNECTIONS,
         rtp=fields.parsed("rtp", parse_ports),
         mark=fields.tree.mark if fields.tree.items else mark,
         default=Unmatched.RETURN if fields.text("default") == Unmatched.RETURN.value else Unmatched.DROP,
         watch=build_firewall_watch(fields),
+        log=_logging(fields.below("log")),
+        bans=_bans(fields.below("bans")),
     )
 
 
@@ -110,7 +107,7 @@ def _signatures(fields: Fields) -> tuple[Signature, ...]:
         text = entry.text("text")
         if text:
             _check_word(entry, text)
-            added.append(Signature(text, entry.text("source") or "this site"))
+            added.append(Signature(text, entry.text("source") or "this site", entry.path))
     shipped = {signature.text.casefold(): signature.text for signature in SHIPPED}
     for path, item in fields.scalars("remove"):
         if item.text.casefold() not in shipped:
@@ -137,10 +134,25 @@ def _check_word(entry: Fields, text: str) -> None:
 
 
 def _budgets(fields: Fields) -> Mapping[str, Budget]:
-    budgets = dict(_BUDGETS)
-    for method, entry in fields.entries():
-        default = budgets.get(method)
-        if default is not None:
-            rate, burst = entry.integer("rate"), entry.integer("burst")
-            budgets[method] = Budget(rate or default.rate, burst or default.burst)
-    return budgets
+    return {
+        method: Budget(entry.integer("rate") or 0, entry.integer("burst") or 0)
+        for method, entry in fields.entries()
+        if method in _METERED
+    }
+
+
+def _logging(fields: Fields) -> Logging:
+    text, given = fields.text("to"), Logging()
+    to = next((each for each in LogTo if each.value == text), given.to)
+    group = fields.integer("group")
+    return Logging(to, given.group if group is None else group, fields.integer("rate") or given.rate)
+
+
+def _bans(fields: Fields) -> Bans:
+    given = Bans()
+    return Bans(
+        fields.boolean("automatic", default=given.automatic),
+        fields.parsed("first", parse_duration) or given.first,
+        fields.parsed("second", parse_duration) or given.second,
+        fields.parsed("later", parse_duration) or given.later,
+    )

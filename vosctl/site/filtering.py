@@ -1,0 +1,37 @@
+"""How a packet filter tells of what it drops, and for how long it shuts offenders out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+
+
+class LogTo(Enum):
+    """Who hears of dropped packets: a netlink group (ulogd, tcpdump), the kernel's log, nobody."""
+
+    NFLOG = "nflog"
+    KERNEL = "kernel"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Logging:
+    """Samples of dropped packets, ``rate`` a minute for each reason; ``group`` is the netlink group."""
+
+    to: LogTo = LogTo.NFLOG
+    group: int = 5
+    rate: int = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Bans:
+    """How long an offence shuts out: the first one, the second within a day, each later one.
+
+    With ``automatic`` false only people ban.
+    """
+
+    automatic: bool = True
+    first: timedelta = timedelta(minutes=10)
+    second: timedelta = timedelta(hours=1)
+    later: timedelta = timedelta(days=1)

@@ -32,7 +32,8 @@ def _set(wanted: IpSet, state: SetState | None, observed: Observed) -> Change:
     last = observed.applied.sets.get(wanted.name) if observed.applied else None
     if state is None:
         count = len(wanted.members)
-        detail = f"{wanted.type}, {count} member{'' if count == 1 else 's'}"
+        filled = "filled by the node" if wanted.dynamic else f"{count} member{'' if count == 1 else 's'}"
+        detail = f"{wanted.type}, {filled}"
         moved = last == wanted.digest
         return Change(
             Kind.SET, wanted.name, Action.CREATE, detail, members_diff((), wanted.members), drift=moved
@@ -41,9 +42,8 @@ def _set(wanted: IpSet, state: SetState | None, observed: Observed) -> Change:
     if state.members is None:
         return Change(Kind.SET, wanted.name, Action.CHANGE, "too many members to show", drift=moved)
     diff = members_diff(state.members, wanted.members)
-    return Change(
-        Kind.SET, wanted.name, Action.CHANGE, "" if diff else f"becomes {wanted.type}", diff, drift=moved
-    )
+    detail = "" if diff else f"becomes {wanted.type} {wanted.options}".rstrip()
+    return Change(Kind.SET, wanted.name, Action.CHANGE, detail, diff, drift=moved)
 
 
 def rulesets(desired: Desired, observed: Observed) -> Iterator[Item]:

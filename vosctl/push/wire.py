@@ -37,6 +37,7 @@ def wanted(desired: Desired, *, revision: str | None) -> dict[str, Any]:
                 "type": ipset.type,
                 "family": ipset.family,
                 "maxelem": ipset.maxelem,
+                "options": ipset.options,
                 "digest": ipset.digest,
             }
             for ipset in desired.sets

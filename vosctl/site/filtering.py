@@ -35,3 +35,7 @@ class Bans:
     first: timedelta = timedelta(minutes=10)
     second: timedelta = timedelta(hours=1)
     later: timedelta = timedelta(days=1)
+
+
+DEFAULT_LOGGING = Logging()
+DEFAULT_BANS = Bans()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vosctl.secret import Secret
 from vosctl.site.decks import Rates
-from vosctl.site.filtering import Bans, Logging
+from vosctl.site.filtering import DEFAULT_BANS, DEFAULT_LOGGING, Bans, Logging
 from vosctl.site.tree import Mark
 
 Address = IPv4Address | IPv6Address
@@ -260,8 +260,8 @@ class Firewall:
     mark: Mark
     default: Unmatched = Unmatched.DROP
     watch: FirewallWatch | None = None
-    log: Logging = Logging()
-    bans: Bans = Bans()
+    log: Logging = DEFAULT_LOGGING
+    bans: Bans = DEFAULT_BANS
 
 
 @dataclass(frozen=True, slots=True)

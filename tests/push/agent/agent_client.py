@@ -209,12 +209,20 @@ class Wanted:
         return self
 
     def set(
-        self, name: str, members: list[str], *, kind: str = "hash:net", family: int = 4, maxelem: int = 65536
+        self,
+        name: str,
+        members: list[str],
+        *,
+        kind: str = "hash:net",
+        family: int = 4,
+        maxelem: int = 65536,
+        options: str = "",
     ) -> Wanted:
         members = sorted(members)
-        text = "\n".join((kind, str(family), *members))
+        text = "\n".join((kind, str(family), *([options] if options else []), *members))
         digest = hashlib.sha256(text.encode()).hexdigest()
         self.sets[name] = {"name": name, "type": kind, "family": family, "maxelem": maxelem, "digest": digest}
+        self.sets[name]["options"] = options
         self.members[name] = members
         return self
 

@@ -119,6 +119,69 @@ def test_sets_in_use_change_and_come_back(host: Machine, new: Wanted) -> None:
     assert host.settle(new)["changed"] == applied["changed"]
 
 
+def changed_one_by_one(host: Machine, before: str) -> bool:
+    """Return whether the set is the one that was there: one that was swapped in has another start value."""
+    pick = "ipset save vos-trusted | grep -o 'initval.*'"
+    return host.run(pick) == before
+
+
+def test_few_members_change_one_by_one_and_many_at_once(host: Machine) -> None:
+    members = [f"10.{number}.0.0/16" for number in range(200)]
+    host.settle(sample().set("vos-trusted", members))
+    value = host.run("ipset save vos-trusted | grep -o 'initval.*'")
+    fewer = sample().set("vos-trusted", ["10.0.0.0/17", "10.0.128.0/17", *members[5:]])
+    before = state(host)
+    assert host.apply(fewer, window=1)["changed"] == ["set vos-trusted"]
+    assert changed_one_by_one(host, value)
+    assert host.inspect(fewer)["sets"]["vos-trusted"]["digest"] == fewer.sets["vos-trusted"]["digest"]
+    assert wait_until(lambda: host.ask("status")["pending"] is None)
+    assert state(host) == before
+    host.settle(sample().set("vos-trusted", members[150:]))
+    assert not changed_one_by_one(host, value)
+
+
+def test_a_full_set_changes_at_once(host: Machine) -> None:
+    host.settle(sample().set("vos-trusted", ["10.0.0.1", "10.0.0.2"], maxelem=2))
+    host.settle(sample().set("vos-trusted", ["10.0.0.3", "10.0.0.4"], maxelem=2))
+    assert [line for line in host.sets() if line.startswith("add")] == [
+        "add vos-trusted 10.0.0.3",
+        "add vos-trusted 10.0.0.4",
+    ]
+
+
+TIMED = "timeout 600 counters comment"
+
+
+def timed(options: str = TIMED) -> Wanted:
+    return sample().set("vos-ban4", [], options=options)
+
+
+def test_members_of_a_timed_set_are_the_nodes_own(host: Machine) -> None:
+    assert "set vos-ban4" in host.settle(timed())["changed"]
+    host.run('ipset add vos-ban4 198.51.100.7 timeout 500 comment "a person: a reason"')
+    assert host.settle(timed())["changed"] == []
+    host.settle(timed().set("vos-trusted", ["10.0.0.0/8"]).rules(SIP6, HOOK))
+    assert host.ask("rollback")["op"] == "rolled-back"
+    held = [line for line in host.sets() if line.startswith("add vos-ban4")]
+    assert len(held) == 1
+    assert held[0].endswith('packets 0 bytes 0 comment "a person: a reason"')
+    host.fleet.reboot(host.name)
+    boot(host)
+    assert host.settle(timed())["changed"] == []
+    assert not any("198.51.100.7" in line for line in host.sets())
+
+
+def test_a_timed_set_gets_other_options_and_keeps_its_members_with_their_time(host: Machine) -> None:
+    host.settle(timed())
+    host.run("ipset add vos-ban4 198.51.100.7 timeout 500; ipset add vos-ban4 2.0.0.0/8 timeout 0")
+    assert host.settle(timed("timeout 900"))["changed"] == ["set vos-ban4"]
+    held = [line.split() for line in host.run("ipset save vos-ban4").splitlines() if line.startswith("add")]
+    assert sorted(words[2] for words in held) == ["198.51.100.7", "2.0.0.0/8"]
+    left = {words[2]: int(words[4]) for words in held}
+    assert left["2.0.0.0/8"] == 0
+    assert 480 < left["198.51.100.7"] <= 500
+
+
 def test_without_confirmation_everything_in_the_kernel_goes_back(host: Machine) -> None:
     host.run(FOREIGN)
     before = state(host)

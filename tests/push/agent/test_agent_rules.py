@@ -104,25 +104,30 @@ def test_what_counts_as_rules_of_a_backend() -> None:
 IPSETS = """\
 create other hash:ip family inet hashsize 1024 maxelem 65536
 add other 10.0.0.1
-create vos-a hash:net family inet6 hashsize 1024 maxelem 100 timeout 60 comment bucketsize 12 initval 0x1
-add vos-a 2001:db8::/32 timeout 5 comment "x y"
+create vos-a hash:net family inet6 hashsize 1024 maxelem 100 comment bucketsize 12 initval 0x1
+add vos-a 2001:db8::/32 comment "x y"
+create vos-t hash:net family inet hashsize 1024 maxelem 100 timeout 60 counters bucketsize 12 initval 0x1
+add vos-t 192.0.2.1 timeout 5 packets 0 bytes 0
 create vos-b bitmap:port range 0-100
 """
 
 
 def test_own_sets_of_a_save() -> None:
     found = ipsets.parse(IPSETS)
-    assert sorted(found) == ["vos-a", "vos-b"]
+    assert sorted(found) == ["vos-a", "vos-b", "vos-t"]
     a = found["vos-a"]
     assert (a.type, a.family, a.maxelem, a.members) == (
         "hash:net",
         6,
         100,
-        ['2001:db8::/32 timeout 5 comment "x y"'],
+        ['2001:db8::/32 comment "x y"'],
     )
     assert a.create("vos-n").startswith(
-        "create vos-n hash:net family inet6 maxelem 100 timeout 60 comment\nadd vos-n 2001"
+        "create vos-n hash:net family inet6 maxelem 100 comment\nadd vos-n 2001"
     )
+    t = found["vos-t"]
+    assert (t.dynamic, t.members, a.dynamic) == (True, [], False)
+    assert t.create("vos-t") == "create vos-t hash:net family inet maxelem 100 timeout 60 counters\n"
     assert found["vos-b"].create("vos-b") == "create vos-b bitmap:port range 0-100\n"
     assert ipsets.IpSet.of(a.record()).record() == a.record()
 

@@ -94,7 +94,11 @@ class Change:
                 ipsets.make(name, new)
                 continue
             spare = ipsets.spare_name(name, held)
-            if new.swaps_with(old):
+            if ipsets.is_adjustable(old, new):
+                ipsets.adjust(name, old, new)
+            elif new.swaps_with(old) and new.dynamic and old.dynamic:
+                ipsets.reshape(name, new, spare)
+            elif new.swaps_with(old):
                 ipsets.swap(name, new, spare)
             else:
                 ipsets.make(spare, new)

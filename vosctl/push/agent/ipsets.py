@@ -1,4 +1,7 @@
-"""Own ipsets: what the kernel holds, and swapping in new contents without a moment of neither."""
+"""Own ipsets: what the kernel holds, and bringing in new contents without a moment of neither.
+
+The members of a timed set are the node's own: they are neither looked at nor taken away.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ SPARE_SUFFIXES = ("-t", "-u", "-v")
 
 
 class IpSet:
-    """A set: ``type``, ``family`` 4, 6 or None for types that have none, ``maxelem``, members sorted."""
+    """A set: ``type``, ``family`` 4, 6 or None for types that have none, ``maxelem``, members sorted.
+
+    ``options`` are further words of ``ipset create``, with a space before each.
+    """
 
     __slots__ = ("family", "maxelem", "members", "options", "type")
 
@@ -44,9 +50,15 @@ class IpSet:
         """Return the set as JSON can hold it."""
         return {name: getattr(self, name) for name in self.__slots__}
 
+    @property
+    def dynamic(self) -> bool:
+        """Whether members come and go by themselves."""
+        return " timeout " in self.options
+
     def digest(self, wanted: dict[str, Any] | None = None) -> str:
-        """Return SHA-256 of type, family and members; another one when ``wanted`` has another size."""
-        lines = [self.type, str(self.family), *self.members]
+        """Return SHA-256 of type, family, options and members; another one when ``wanted`` has another size."""
+        options = [self.options.strip()] if self.options else []
+        lines = [self.type, str(self.family), *options, *self.members]
         if wanted is not None and wanted["maxelem"] != self.maxelem:
             lines.append(f"maxelem {self.maxelem}")
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
@@ -71,7 +83,10 @@ def wanted_set(item: dict[str, Any], members: list[str]) -> IpSet:
             raise AgentError(
                 "unsupported", f"set {item['name']}: {member!r} is no member", item=item["name"], step="check"
             )
-    return IpSet(item["type"], item["family"], item["maxelem"], sorted(members))
+    options = item.get("options", "")
+    return IpSet(
+        item["type"], item["family"], item["maxelem"], sorted(members), f" {options}" if options else ""
+    )
 
 
 _MEMBER = re.compile(r"[0-9A-Za-z][0-9A-Za-z.:,/_ -]*")
@@ -98,7 +113,7 @@ def parse(text: str) -> dict[str, IpSet]:
             continue
         if verb == "create":
             found[name] = _parse_header(rest.split())
-        elif verb == "add" and name in found:
+        elif verb == "add" and name in found and not found[name].dynamic:
             found[name].members.append(rest)
     for item in found.values():
         item.members.sort()
@@ -131,6 +146,49 @@ def swap(name: str, new: IpSet, other: str) -> None:
     except AgentError:
         destroy([other], quiet=True)
         raise
+
+
+def adjust(name: str, old: IpSet, new: IpSet) -> None:
+    """Bring an existing set with the same shape to ``new`` member by member; raises AgentError, the set is then as it was.
+
+    What comes is added before what goes is removed: a network in place of a larger one leaves no gap.
+    """
+    added = sorted(set(new.members).difference(old.members))
+    gone = sorted(set(old.members).difference(new.members))
+    lines = [f"add {name} {member}" for member in added] + [f"del {name} {member}" for member in gone]
+    try:
+        restore("".join(line + "\n" for line in lines), name)
+    except AgentError:
+        back = [f"add {name} {member}" for member in gone] + [f"del {name} {member}" for member in added]
+        command.run(
+            ("ipset", "-exist", "restore"), data="".join(f"{line}\n" for line in back).encode(), seconds=120
+        )
+        raise
+
+
+def is_adjustable(old: IpSet, new: IpSet) -> bool:
+    """Return whether few enough members differ to change these alone: the two have one shape."""
+    if (old.type, old.family, old.maxelem, old.options) != (new.type, new.family, new.maxelem, new.options):
+        return False
+    differing = set(old.members).symmetric_difference(new.members)
+    fits = len(old.members) + len(differing) <= new.maxelem  # what comes is there before what goes is not
+    return fits and len(differing) <= max(_FEW, len(old.members) // _SHARE)
+
+
+_FEW = 64
+_SHARE = 4
+
+
+def reshape(name: str, new: IpSet, other: str) -> None:
+    """Give an existing timed set of the same kind other options, with its members and the time they have left."""
+    result = command.run(("ipset", "save", name), seconds=60)
+    if result.code:
+        raise AgentError("unsupported", f"ipset save {name}: {result.reason}", hint=HINT, step="sets")
+    kept = [f"{address} timeout {left}" for address, left in _TIMED.findall(result.out)]
+    swap(name, IpSet(new.type, new.family, new.maxelem, kept, new.options), other)
+
+
+_TIMED = re.compile(r"^add \S+ (\S+) timeout (\d+)", re.MULTILINE)
 
 
 def restore(text: str, item: str) -> None:

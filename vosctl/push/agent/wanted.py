@@ -18,6 +18,7 @@ CHAIN_PREFIX = "VOS-"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SET = re.compile(r"vos-[A-Za-z0-9._-]{1,25}")
 _TYPE = re.compile(r"[a-z]+:[a-z]+(,[a-z]+)*")
+_OPTIONS = re.compile(r"(timeout \d{1,7}( counters)?( comment)?( forceadd)?)?")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+:~-]*")
 _KEY = re.compile(r"[A-Za-z0-9_-]+([./][A-Za-z0-9_.,:@-]+)+")
 
@@ -68,6 +69,8 @@ def _firewall(wanted: dict[str, Any]) -> None:
         _words("set type", [item["type"]], _TYPE)
         if item["family"] not in (4, 6) or not 0 < item["maxelem"] < 1 << 32:
             raise _bad("set", item)
+        if not _OPTIONS.fullmatch(item.get("options", "")):
+            raise _bad("set option", item["options"])
     for item in wanted["rulesets"]:
         if item["family"] not in (4, 6):
             raise _bad("address family", item["family"])

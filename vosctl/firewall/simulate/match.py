@@ -49,8 +49,8 @@ class Meter(Protocol):
     def is_over(self, test: Over, packet: Packet) -> bool | None:
         """Return whether this packet is one too many; the kernel counts it by asking."""
 
-    def connections(self, packet: Packet) -> int | None:
-        """Return how many connections the source holds, this one included."""
+    def connections(self, test: ConnectionsOver, packet: Packet) -> int | None:
+        """Return how many connections the packet's source prefix holds, this one included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Steady:
         """Return whether the rate is above the limit."""
         return None if self.rate is None else self.rate > test.rate
 
-    def connections(self, _packet: Packet) -> int | None:
+    def connections(self, _test: ConnectionsOver, _packet: Packet) -> int | None:
         """Return the number of connections held."""
         return self.held
 
@@ -246,7 +246,7 @@ def _over(test: Over, packet: Packet, world: World) -> bool | None:
 
 
 def _connections(test: ConnectionsOver, packet: Packet, world: World) -> bool | None:
-    held = world.meter.connections(packet)
+    held = world.meter.connections(test, packet)
     return None if held is None else held > test.count
 
 

@@ -46,7 +46,8 @@ class Membership:
         if self.dimensions == 1:
             return self._inside(None, network)
         if protocol not in _PROTOCOLS:
-            return None if self._nets else False
+            others = any(key is not None and key[0] not in _PROTOCOLS.values() for key in self._nets)
+            return None if others else False
         if port is None:
             return None if self._nets else False
         return self._inside((_PROTOCOLS[protocol], port), network)

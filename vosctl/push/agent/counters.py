@@ -19,6 +19,8 @@ TOP = 10
 _RULE = re.compile(r"\[(\d+):(\d+)\] -A (" + CHAIN_PREFIX + r"\S+) ?(.*)")
 _COMMENT = re.compile(r'--comment (?:"([^"]*)"|(\S+))')
 _TARGET = re.compile(r"(?:^| )-[jg] (\S+)")
+# Chains that report a packet now and then and drop it.
+_DROPS = CHAIN_PREFIX + "DROP-"
 _CONNTRACK = "/proc/sys/net/netfilter/nf_conntrack_"
 
 
@@ -70,8 +72,10 @@ def parse(text: str, family: int) -> list[dict[str, Any]]:
             continue
         packets, size, chain, rule = match.groups()
         number = numbers[table, chain] = numbers.get((table, chain), 0) + 1
+        if chain.startswith(_DROPS):
+            continue  # the rule that led there counts
         path, purpose = origin(rule)
-        target = _TARGET.findall(rule)
+        target = ["DROP" if name.startswith(_DROPS) else name for name in _TARGET.findall(rule)]
         found.append(
             {
                 "family": family,

@@ -55,6 +55,7 @@ missing_for_tests() { # peers and tools that only tests, benches and fuzzers dri
     has sudo || printf ' sudo'
     has kamailio || printf ' kamailio'
     has sipp || printf ' sip-tester'
+    has sipsak || printf ' sipsak'
     has rtpengine || printf ' rtpengine-daemon'
     [ -e /usr/include/srtp2/srtp.h ] || printf ' libsrtp2-dev'
     has systemd-analyze || printf ' systemd'

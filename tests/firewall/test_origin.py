@@ -63,7 +63,7 @@ def test_the_lines_are_those_that_explain_names():
         "firewall.admin",
         "firewall.signatures.add[0]",
         "firewall.budgets.INVITE",
-        "gateways.callshop",
+        "gateways.callshop.tier",
     ):
         last = [
             layer for layer in explain(inputs.inventory, "edge-a", (), (), path) if layer.value is not None

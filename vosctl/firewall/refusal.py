@@ -8,7 +8,7 @@ from vosctl.firewall import ir
 from vosctl.firewall.policy import Policy
 from vosctl.site.filtering import LogTo
 
-_PREFIX = "VOS-DROP-"
+PREFIX = "VOS-DROP-"
 _BURST = 3
 _PATH = "firewall.log"
 
@@ -17,7 +17,7 @@ def target(policy: Policy, reason: str) -> ir.Target:
     """Return the target that drops for a ``reason`` (one word in small letters)."""
     if policy.firewall.log.to is LogTo.NONE:
         return ir.Verdict.DROP
-    return ir.Jump(f"{_PREFIX}{reason.upper()}")
+    return ir.Jump(f"{PREFIX}{reason.upper()}")
 
 
 def rule(
@@ -32,8 +32,8 @@ def chains(policy: Policy, users: Iterable[ir.Chain]) -> Iterator[ir.Chain]:
     logging = policy.firewall.log
     group = logging.group if logging.to is LogTo.NFLOG else None
     names = {each.target.chain for chain in users for each in chain.rules if isinstance(each.target, ir.Jump)}
-    for name in sorted(name for name in names if name.startswith(_PREFIX)):
-        reason = name.removeprefix(_PREFIX).lower()
+    for name in sorted(name for name in names if name.startswith(PREFIX)):
+        reason = name.removeprefix(PREFIX).lower()
         log = ir.Rule(
             ir.Log(f"vos:{reason}", group),
             ir.Origin(_PATH, f"{logging.rate} samples a minute"),

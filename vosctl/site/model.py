@@ -13,6 +13,7 @@ from pathlib import Path
 from vosctl.secret import Secret
 from vosctl.site.decks import Rates
 from vosctl.site.filtering import DEFAULT_BANS, DEFAULT_LOGGING, Bans, Logging
+from vosctl.site.probes import Probe
 from vosctl.site.tree import Mark
 
 Address = IPv4Address | IPv6Address
@@ -242,7 +243,7 @@ class Firewall:
     (new TCP connections) and ``stream`` (segments over those); ``network_factor`` is how many times
     that a whole /24 (v6 /64) may send, 0 where that is not written; ``rtp`` is what is open for media (None: the
     relay's ports); ``default`` is what becomes of packets that no rule speaks of; ``watch`` is None where
-    nobody wants to hear of its counters.
+    nobody wants to hear of its counters; ``tests`` are packets with what must become of each.
     """
 
     enabled: bool
@@ -262,6 +263,7 @@ class Firewall:
     watch: FirewallWatch | None = None
     log: Logging = DEFAULT_LOGGING
     bans: Bans = DEFAULT_BANS
+    tests: tuple[Probe, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,8 @@ class Membership:
             others = any(key is not None and key[0] not in _PROTOCOLS.values() for key in self._nets)
             return None if others else False
         if port is None:
-            return None if self._nets else False
+            keys = [key for key in self._nets if key is not None and key[0] == _PROTOCOLS[protocol]]
+            return None if any(self._inside(key, network) is not False for key in keys) else False
         return self._inside((_PROTOCOLS[protocol], port), network)
 
     def _inside(self, key: PortKey, network: Network) -> bool | None:

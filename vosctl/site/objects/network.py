@@ -17,6 +17,7 @@ from vosctl.site.objects.operation import (
     build_limits,
     build_metrics,
 )
+from vosctl.site.objects.probes import build_probes
 from vosctl.site.objects.scalars import (
     parse_address,
     parse_duration,
@@ -93,6 +94,7 @@ def build_firewall(fields: Fields, mark: Mark) -> Firewall:
         watch=build_firewall_watch(fields),
         log=_logging(fields.below("log")),
         bans=_bans(fields.below("bans")),
+        tests=build_probes(fields.below("tests")),
     )
 
 

@@ -96,16 +96,6 @@ def applied(fleet, site):
         None, lambda: subprocess.run(words, cwd=site, capture_output=True, text=True, check=False)
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for node in ("edge-a", "edge-b"):
-        fleet.exec(
-            node,
-            [
-                "sh",
-                "-c",
-                'ipset create vos-ban4 hash:net timeout 3600 counters comment; ipset create vos-ban6 hash:net family inet6 timeout 3600 counters comment; iptables -I VOS-SIP -m set --match-set vos-ban4 src -m comment --comment "bans: by hand" -j DROP',
-            ],
-            check=False,
-        )
 
 
 @pytest.fixture
@@ -177,6 +167,30 @@ def test_json_says_who_why_and_until_when(vosctl):
     assert vosctl("unban", "203.0.113.0/24")[0] == 0
 
 
+def test_a_ban_survives_an_apply_a_reload_and_a_reboot(vosctl, fleet):
+    assert vosctl("ban", "203.0.113.9", "2001:db8:bad::/48", "edge-a")[0] == 64  # the second is no node
+    assert vosctl("ban", "203.0.113.9", "edge-a", "--for", "forever", "--reason", "kept")[0] == 0
+    assert vosctl("ban", "2001:db8:bad::/48", "edge-a", "--for", "1d")[0] == 0
+    banned = {"203.0.113.9", "2001:db8:bad::/48"}
+    assert vosctl("apply", "-e", "firewall={budgets: {other: {rate: 21}}}", "-l", "edge-a")[0] == 0
+    assert set(kernel(fleet)) == banned
+    fleet.exec("edge-a", ["sh", "-c", "ipset flush vos-ban4; ipset flush vos-ban6"])
+    assert "2 not in force" in vosctl("bans", "edge-a")[1]
+    # What a boot begins with: no rules, no sets, an empty /run; then the unit runs.
+    fleet.exec("edge-a", ["sh", "-c", "for c in iptables ip6tables; do for t in raw mangle filter; do $c -t $t -F; $c -t $t -X; done; done; ipset destroy; rm -rf /run/vosctl"])  # fmt: skip
+    assert kernel(fleet) == {}
+    fleet.exec("edge-a", ["python3", "-I", "-S", "/var/lib/vosctl/agent.pyz", "boot"])
+    assert set(kernel(fleet)) == banned
+    assert "timeout 0 " in kernel(fleet)["203.0.113.9"]
+    left = int(kernel(fleet)["2001:db8:bad::/48"].split("timeout ")[1].split()[0])
+    assert 86_300 < left <= 86_400
+    assert vosctl("apply")[0] == 0
+    assert set(kernel(fleet)) == banned
+    for address in banned:
+        assert vosctl("unban", address, "edge-a")[0] == 0
+    assert kernel(fleet) == {}
+
+
 @pytest.mark.parametrize(
     ("address", "words"),
     [
@@ -225,6 +239,24 @@ def test_what_makes_no_sense_is_wrong_usage(vosctl, words, told):
     code, _, err = vosctl(*words)
     assert code == 64
     assert told in err
+
+
+def test_a_ban_by_a_rule_is_listed_and_a_person_may_end_it(vosctl, fleet):
+    fleet.exec(
+        "edge-a",
+        [
+            "sh",
+            "-c",
+            "ipset add vos-ban4 198.51.100.7 timeout 600; ipset add vos-again4 198.51.100.7 timeout 86390",
+        ],
+    )
+    (found,) = json.loads(vosctl("bans", "edge-a", "--json")[1])["edge-a"]["report"]["bans"]
+    assert (found["source"], found["by"], found["packets"]) == ("rule", "", 0)
+    assert 590 <= found["until"] - time.time() <= 601
+    assert 8 <= time.time() - found["since"] <= 13
+    assert "a rule" in vosctl("bans")[1]
+    assert vosctl("unban", "198.51.100.7", "edge-a")[1] == "edge-a: let in again\n"
+    assert "198.51.100.7" not in fleet.exec("edge-a", ["ipset", "save"]).stdout
 
 
 def test_an_unknown_node_is_named(vosctl):
@@ -315,6 +347,7 @@ def test_the_nodes_own_look_writes_metrics_and_tells_of_drops(vosctl, fleet, sca
         if name.startswith("vosctl_firewall_packets_total{")
         and 'purpose="friendly-scanner"' in name
         and "ipv4" in name
+        and 'verdict="drop"' in name
     ]
     assert drops >= 40
     time.sleep(0.2)

@@ -17,6 +17,8 @@ Place = Callable[[str, str], str]
 
 # Percent of a table in use.
 FAIR, BAD = 60.0, 80.0
+# These only take a sample of what the rule behind them drops.
+_SAMPLES = ("NFLOG", "LOG")
 _UNITS = ("", "k", "M", "G", "T")
 
 
@@ -64,10 +66,14 @@ def _node(node: str, found: Json, choice: Choice, place: Place) -> Iterator[Rend
     yield Text.assemble((node, "bold"), f"  {_headline(found)}")
     yield _fullness(found)
     rules = merged(found.get("rules", []))
-    shown = [rule for rule in ordered(rules) if choice.every or rule["packets"]]
+    shown = [
+        rule
+        for rule in ordered(rules)
+        if choice.every or (rule["packets"] and rule["target"] not in _SAMPLES)
+    ]
     kept = shown[: choice.top] if choice.top else shown
     yield _rules(node, kept, place)
-    silent = len(rules) - len(shown)
+    silent = sum(not rule["packets"] for rule in rules) if not choice.every else 0
     left = [f"{len(shown) - len(kept)} more rules"] if len(shown) > len(kept) else []
     left += [f"{silent} rules that no packet met (--all shows them)"] if silent else []
     if left:
@@ -80,7 +86,7 @@ def _headline(found: Json) -> str:
     words = f"{_count(sum(rule['packets'] for rule in drops))} packets dropped"
     if found.get("seconds") is not None:
         rate = sum(rule.get("rate") or 0.0 for rule in drops)
-        words += f", {_rate(rate)} a second over the last {found['seconds']:.0f} s"
+        words += f", {_rate(rate)} a second over the last {max(1, round(found['seconds']))} s"
     return words
 
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 BAN = "vos-ban"
-AGAIN = "vos-again"
+# An offence is remembered here for a day, counted from the last one.
+AGAIN, OFTEN = "vos-again", "vos-often"
+_REMEMBERED = 86400
 DOCUMENT = "bans"
 # The kernel counts a timeout in milliseconds in 32 bits.
 LONGEST = (1 << 32) // 1000 // 2
@@ -60,7 +62,7 @@ def ban(state: State, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def unban(state: State, request: dict[str, Any]) -> dict[str, Any]:
-    """Take the ban of the request's ``address`` back, a person's or a rule's; raises AgentError.
+    """Take the ban of the request's ``address`` back, a person's or a rule's, its offences forgotten; raises AgentError.
 
     ``found`` says whether there was one, ``inside`` names banned networks that still hold the address.
     """
@@ -85,17 +87,19 @@ def unban(state: State, request: dict[str, Any]) -> dict[str, Any]:
 def listing(state: State) -> list[dict[str, Any]]:
     """Return every ban, those of people and those by rules; raises AgentError where sets cannot be read."""
     now = clock.now()
-    made = records(state)
-    held = {entry["address"]: entry for entry in entries() if entry["set"].startswith(BAN)}
+    made, every = records(state), entries()
+    held = {entry["address"]: entry for entry in every if entry["set"].startswith(BAN)}
+    offended = {entry["address"]: entry["left"] for entry in every if entry["set"].startswith(AGAIN)}
     found = []
     for address in {**made, **held}:
         record, entry = made.get(address), held.get(address)
         left = entry["left"] if entry else None
+        remembered = offended.get(address)
         by_rule = {
             "address": address,
             "by": "",
             "reason": "",
-            "since": None,
+            "since": now - (_REMEMBERED - remembered) if remembered else None,
             "until": now + left if left else None,
         }
         found.append(
@@ -140,7 +144,7 @@ def entries() -> list[dict[str, Any]]:
         return []
     found = []
     for name in sorted(_names()):
-        if name.rstrip("46") in (BAN, AGAIN):
+        if name.rstrip("46") in (BAN, AGAIN, OFTEN):
             result = command.run(("ipset", "save", name), seconds=60)
             found.extend(parse(result.out))
     return found

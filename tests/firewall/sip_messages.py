@@ -36,6 +36,7 @@ SCANS = {
 GENUINE = {
     "register": request(agent="User-Agent: Yealink SIP-T46S 66.86.0.15"),
     "quotes a probe": request("INVITE", subject="OPTIONS sip: is what scanners send"),
+    "quotes a header": request("INVITE", subject="User-Agent: friendly-scanner is what scanners say"),
     "quotes a scanner": request("INVITE", subject="block friendly-scanner and sipvicious"),
     "cisco": request(agent="User-Agent: Cisco-CP7841-3PCC/11.0"),
     "asterisk": request("INVITE", agent="User-Agent: Asterisk PBX 18.9"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from ipaddress import ip_network
 
 import pytest
 from packet_lab import run
@@ -67,6 +68,34 @@ def test_kernel_holds_the_sets(lab, edge_a):
     for each in edge_a.sets:
         assert f"{each.type} " in created[each.name]
         assert f"maxelem {each.maxelem} " in created[each.name]
+
+
+def test_members_are_spelled_as_the_kernel_does(lab):
+    written = (
+        "2001:DB8::00AB",
+        "::ffff:192.0.2.0/120",
+        "0.0.0.0/1",
+        "2001:db8:0:1:0:0:0:1",
+        "203.0.113.7/32",
+    )
+    anybody = gateway("x", "0.0.0.0/0", "::/0")
+    port = gateway("y", "::FFFF:198.51.100.9/128", auth=Auth.IP_PORT, port=5080)
+    made = node(
+        "edge-a",
+        "10.231.0.2",
+        (anybody, port),
+        firewall=firewall(trusted=tuple(ip_network(each) for each in written)),
+    )
+    desired = compile_site(site(made), release=None)["edge-a"]
+    lab.use(desired)
+    held = lab.in_node("ipset", "save").stdout.splitlines()
+    for each in desired.sets:
+        found = tuple(
+            sorted(
+                line.split()[2] for line in held if line.startswith("add") and line.split()[1] == each.name
+            )
+        )
+        assert found == each.members
 
 
 def test_loading_twice_changes_nothing(lab, edge_a):

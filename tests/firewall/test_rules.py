@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from ipaddress import ip_network
 
 import pytest
 from site_samples import firewall, gateway, node, site, two_edges
@@ -13,7 +14,9 @@ from vosctl.errors import VosctlError
 from vosctl.firewall import chains, ir, meter, policy, sets
 from vosctl.firewall.emit import rule_text
 from vosctl.firewall.signatures import GENUINE, SHIPPED, is_request_line, resolve
+from vosctl.firewall.spelling import network_text
 from vosctl.site.model import Auth, Budget, Signature
+
 
 def stranger_node(policy):
     """A node with one gateway that is known by its password."""
@@ -160,3 +163,17 @@ def test_large_sets_get_room():
     peers = next(each for each in found if each.name == "vos-peers4")
     assert len(peers.members) == 70_000
     assert peers.maxelem == 1 << 18
+
+
+@pytest.mark.parametrize(
+    ("written", "spelled"),
+    [
+        ("192.0.2.0/24", "192.0.2.0/24"),
+        ("192.0.2.1/32", "192.0.2.1"),
+        ("2001:DB8::00AB/128", "2001:db8::ab"),
+        ("::ffff:192.0.2.0/120", "::ffff:192.0.2.0/120"),
+        ("2001:db8:0:1:0:0:0:1/128", "2001:db8:0:1::1"),
+    ],
+)
+def test_addresses_are_spelled_as_the_kernels_tools_do(written, spelled):
+    assert network_text(ip_network(written)) == spelled

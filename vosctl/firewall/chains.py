@@ -12,6 +12,7 @@ from vosctl.site.model import Budget, PortRange, Unmatched
 
 _INPUT = "VOS-INPUT"
 _PINGS = Budget(rate=10, burst=20)
+_ALL_PINGS = Budget(rate=1000, burst=1000)  # a flow each, for half a minute: 30,000 tracked at the most
 _LINK_LOCAL = IPv6Network("fe80::/10")
 _ECHO = {4: 8, 6: 128}
 _ICMP_ERRORS = {4: (3, 11, 12), 6: (1, 2, 3, 4)}
@@ -122,6 +123,10 @@ def _icmp(policy: Policy, family: int) -> Iterator[ir.Rule]:
             "firewall", "errors that senders must hear", protocol="icmp", matches=(ir.IcmpType(number),)
         )
     echo = ir.IcmpType(_ECHO[family])
+    together = meter.over_budget("pna", _ALL_PINGS, family=family, prefix=meter.ALL_SOURCES)
+    yield refusal.rule(
+        policy, "flood", "firewall", "pings of everybody too fast", echo, together, protocol="icmp"
+    )
     budget = meter.over_budget("png", _PINGS, family=family, prefix=meter.NETWORK_BITS[family])
     yield refusal.rule(policy, "ping", "firewall", "pings too fast", echo, budget, protocol="icmp")
     yield _accept("firewall", "pings", protocol="icmp", matches=(echo,))

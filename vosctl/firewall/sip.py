@@ -22,6 +22,7 @@ TCP = "VOS-SIP-TCP"
 _SIGNATURES = "VOS-SIGNATURES"
 _BUDGETS = "VOS-BUDGETS"
 _STREAM = "VOS-STREAM"
+_NAMES = "VOS-STREAM-NAMES"
 _AGENT_BYTES = 1024
 _TCP_HEADER = {"least": 20, "most": 60}
 _UDP_HEADER = 8
@@ -44,7 +45,7 @@ def chains(policy: Policy, family: int) -> tuple[ir.Chain, ...]:
     if policy.strangers:
         built.append(ir.Chain("filter", _SIGNATURES, tuple(_signatures(policy, family))))
         built += _budgets(policy, family)
-        built.append(ir.Chain("filter", _STREAM, tuple(_stream(policy, family))))
+        built += _stream(policy, family)
         built += bans.chains(policy, family)
     return tuple(built)
 
@@ -214,14 +215,20 @@ def _tcp(policy: Policy, family: int) -> Iterator[ir.Rule]:
     yield ir.Rule(ir.Verdict.ACCEPT, ir.Origin("gateways", "strangers may be devices with a password"))
 
 
-def _stream(policy: Policy, family: int) -> Iterator[ir.Rule]:
-    """Segments of connections: a name given in one of them is an offence where it is seen, the number always."""
+def _stream(policy: Policy, family: int) -> Iterator[ir.Chain]:
+    """Segments of connections: their number counts always, a name given in one of them where it is seen."""
     header = ir.payload_offset(family) - _UDP_HEADER
-    bounds = (header + _TCP_HEADER["least"], header + _TCP_HEADER["most"] + _AGENT_BYTES)
-    yield from bans.stream(policy, family)
-    for signature in policy.firewall.signatures:
-        if not is_request_line(signature):
-            yield from _agent_rules(ir.Jump(bans.OFFENCE), signature, "tcp", bounds)
+    least, most = header + _TCP_HEADER["least"], header + _TCP_HEADER["most"]
+    origin = ir.Origin("firewall.signatures", "segments with more than a header")
+    look = ir.Rule(ir.Jump(_NAMES), origin, protocol="tcp", matches=(ir.Longer(most),))
+    names = (
+        each
+        for signature in policy.firewall.signatures
+        if not is_request_line(signature)
+        for each in _agent_rules(ir.Jump(bans.OFFENCE), signature, "tcp", (least, most + _AGENT_BYTES))
+    )
+    yield ir.Chain("filter", _STREAM, (*bans.stream(policy, family), look))
+    yield ir.Chain("filter", _NAMES, tuple(names))
 
 
 def _tcp_rule(refuse: ir.Target, path: str, purpose: str, *matches: ir.Match) -> ir.Rule:

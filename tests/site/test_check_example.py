@@ -103,7 +103,7 @@ def test_files_are_rendered_for_each_node_and_show_no_secret(site):
 def test_nodes_share_what_they_do_not_differ_in(site):
     a, b = site.nodes["edge-a"], site.nodes["edge-b"]
     assert a.rates is b.rates
-    assert a.firewall is b.firewall
+    assert a.qos is b.qos
     assert a.media is b.media
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vosctl.cli.options import SiteArguments
+from vosctl.cli.proving import prove
 from vosctl.cli.screen import errors_to
 from vosctl.compile.desired import Desired, Release
 from vosctl.compile.site import compile_site
@@ -14,6 +15,7 @@ from vosctl.site.problems import Problems
 from vosctl.site.read import SiteOptions, read_inputs, read_site
 from vosctl.site.suggest import did_you_mean
 from vosctl.site.variables.explain import Layer, explain
+from vosctl.site.written import Places
 
 
 def load_site(arguments: SiteArguments, *, warn: bool = True) -> tuple[Site, Problems]:
@@ -58,9 +60,14 @@ def show_warnings(problems: Problems, *, verbose: bool) -> None:
 
 
 def load_desired(arguments: SiteArguments) -> tuple[Site, dict[str, Desired]]:
-    """Read, check and compile the site."""
+    """Read, check and compile the site; raise InputError where a packet filter fails what the site asks of it."""
     site, _ = load_site(arguments)
-    return site, compile_site(site, release=relay_release())
+    desired = compile_site(site, release=relay_release())
+    problems = prove(site, desired, Places(site_options_of(arguments)))
+    problems.raise_errors()
+    if problems.warnings and not arguments.json:
+        print_problems(errors_to(), problems.warnings)
+    return site, desired
 
 
 def relay_release() -> Release:

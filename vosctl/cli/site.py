@@ -10,20 +10,26 @@ from click.shell_completion import get_completion_class
 
 from vosctl.cli.loading import explain_variable, load_desired, load_site, site_options_of
 from vosctl.cli.options import SiteArguments, site_options
+from vosctl.cli.proving import prove
 from vosctl.cli.screen import errors_to, output, print_json
 from vosctl.compile.desired import Desired
 from vosctl.compile.output import write
+from vosctl.compile.site import compile_site
 from vosctl.report.layers import as_json as layers_as_json
 from vosctl.report.layers import print_layers
 from vosctl.report.problems import as_json, print_problems, summarize
 from vosctl.site.model import Site
+from vosctl.site.written import Places
 
 
 @click.command(short_help="Say all that is wrong with the site.")
 @site_options
 def validate(site: SiteArguments) -> int:
-    """Check the site and say all that is wrong with it, at once."""
+    """Check the site and say all that is wrong with it, at once; then try its firewall's tests on what it compiles to."""
     checked, problems = load_site(site, warn=False)
+    proven = prove(checked, compile_site(checked, release=None), Places(site_options_of(site)))
+    problems.found.extend(proven.found)
+    problems.raise_errors()
     if site.json:
         print_json({"ok": True, "nodes": list(checked.selected), "problems": as_json(problems.warnings)})
         return 0

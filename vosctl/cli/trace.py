@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import click
 
 from vosctl.cli.loading import load_site, site_options_of
 from vosctl.cli.options import SiteArguments, site_options
+from vosctl.cli.rule_place import rule_place
 from vosctl.cli.screen import output, print_json
 from vosctl.compile.node import compile_node
 from vosctl.errors import UsageError
@@ -22,7 +22,6 @@ from vosctl.site.model import Node, Site
 from vosctl.site.probes import PROTOCOLS, STATES, Expectation, Probe, parse_payload, parse_rate
 from vosctl.site.suggest import did_you_mean
 from vosctl.site.tree import Mark
-from vosctl.site.variables.layers import defaults
 from vosctl.site.written import Places
 
 _AS_EXPECTED, _OTHERWISE = 0, 1
@@ -130,24 +129,6 @@ def _node(site: Site, name: str) -> Node:
 
 def _owner(site: Site, node: Node, probe: Probe) -> str:
     return ", ".join(dict.fromkeys(each.who for each in protected(site, node) if each.overlaps(probe.source)))
-
-
-def rule_place(places: Places, node: str) -> Callable[[str], str]:
-    """Return a function that gives ``file:line`` for each part of a rule's path (``a.b, c``), the path where unknown."""
-
-    @cache
-    def place(path: str) -> str:
-        found = []
-        for part in path.split(", "):
-            mark = places.find(node, part)
-            found.append(part if mark is None else f"{_shown(mark.file)}:{mark.line}")
-        return ", ".join(dict.fromkeys(found))
-
-    return place
-
-
-def _shown(file: str) -> str:
-    return "vosctl's defaults" if file == defaults().mark.file else file
 
 
 COMMANDS = (trace_command,)

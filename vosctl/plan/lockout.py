@@ -28,7 +28,9 @@ def check(desired: Desired, path: SshPath) -> str:
         return ""
     sets = memberships(desired.sets)
     try:
-        journeys = [follow(ruleset, segment, World(sets, _UNKNOWN)) for segment in _segments(path)]
+        journeys = [
+            follow(ruleset, segment, World(sets, _UNKNOWN, filled=True)) for segment in _segments(path)
+        ]
     except (ValueError, IndexError) as error:
         return f"the new IPv{family} rules cannot be read: {error}"
     refused = next((journey for journey in journeys if Fate.DROP in journey.fates), None)

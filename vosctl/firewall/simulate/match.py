@@ -81,13 +81,15 @@ class World:
     """What packets meet besides rules: the sets, how much is sent, the kernel's version (None: any).
 
     ``touched`` says of a set and a member whether a rule made it a member (False: took it out, None:
-    perhaps) while packets were followed.
+    perhaps) while packets were followed. ``filled``: sets that the node fills itself may hold anybody;
+    otherwise they are taken as empty.
     """
 
     sets: Mapping[str, Membership]
     meter: Meter = field(default_factory=Steady)
     kernel: tuple[int, int] | None = None
     touched: dict[tuple[str, Member], bool | None] = field(default_factory=dict)
+    filled: bool = False
 
 
 def member_of(packet: Packet, ends: tuple[str, ...]) -> Member:
@@ -182,7 +184,7 @@ def _member(test: MemberOf, packet: Packet, world: World) -> bool | None:
     address, protocol, port = member = member_of(packet, test.ends)
     if (test.name, member) in world.touched:
         return world.touched[test.name, member]
-    return ipset.holds(address, protocol, port)
+    return None if ipset.dynamic and world.filled else ipset.holds(address, protocol, port)
 
 
 def _text(test: HasText, packet: Packet, world: World) -> bool | None:

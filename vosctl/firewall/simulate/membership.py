@@ -22,6 +22,7 @@ class Membership:
         dimensions = rest.split(",")
         self.modelled = kind == "hash" and dimensions in (["net"], ["ip"], ["net", "port"], ["ip", "port"])
         self.dimensions = len(dimensions)
+        self.dynamic = ipset.dynamic
         self._bits = 32 if ipset.family == 4 else 128
         self._nets: dict[PortKey, dict[int, set[int]]] = {}
         self._starts: dict[PortKey, list[int]] = {}

@@ -1,0 +1,69 @@
+"""Holds the compiled packet filters against what the site asks of them: its tests, its gateways, its media."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from vosctl.cli.rule_place import rule_place
+from vosctl.compile.desired import Desired
+from vosctl.firewall.proof import Failure, Obstacle, failures, obstacles
+from vosctl.report.trace import described
+from vosctl.site.model import Node, Site
+from vosctl.site.places import joined
+from vosctl.site.problems import Problem, Problems, Severity
+from vosctl.site.suggest import listed
+from vosctl.site.written import Places
+
+
+def prove(site: Site, desired: Mapping[str, Desired], places: Places) -> Problems:
+    """Return what the compiled filters do otherwise than the site asks, each finding once with its nodes."""
+    found: dict[Problem, list[str]] = {}
+    for name, node in desired.items():
+        for problem in _of_node(site.nodes[name], node, places):
+            found.setdefault(problem, []).append(name)
+    problems = Problems()
+    for problem, nodes in found.items():
+        message = f"{problem.message} (on {listed(nodes, most=3)})"
+        problems.found.append(replace(problem, message=message))
+    return problems
+
+
+def _of_node(node: Node, desired: Desired, places: Places) -> Iterator[Problem]:
+    if not desired.rulesets:
+        return
+    for failure in failures(node, desired):
+        yield _failed(node, failure, places)
+    for obstacle in obstacles(node, desired):
+        yield _shut_out(node, obstacle, places)
+
+
+def _failed(node: Node, failure: Failure, places: Places) -> Problem:
+    probe, trace = failure.probe, failure.trace
+    path = f"firewall.tests.{probe.name}"
+    if trace is None:
+        return Problem("firewall-test", f"the test cannot be run: {failure.reason}", probe.mark, path)
+    verdict = trace.verdict.value if trace.verdict else "not known"
+    by = trace.unknown
+    if trace.cause is not None:
+        rule = trace.cause.rule
+        by = (
+            f"rule {rule.number} of {rule.chain}, {rule.purpose} ({rule_place(places, node.name)(rule.path)})"
+        )
+    expected = probe.expect.value if probe.expect else "anything"
+    message = f"expected {expected}, but it is {verdict}: {described(trace.packet)}: {by}"
+    hint = f"vosctl trace {node.name} with the same values shows every rule it meets"
+    return Problem("firewall-test", message, probe.mark, path, hint)
+
+
+def _shut_out(node: Node, obstacle: Obstacle, places: Places) -> Problem:
+    path = joined(obstacle.path)
+    mark = places.find(node.name, path) or node.mark
+    if obstacle.sure:
+        message = f"the firewall would drop the {obstacle.what}: {obstacle.rule}"
+        return Problem("firewall-shuts-out", message, mark, path, "vosctl trace shows each rule it meets")
+    message = (
+        f"it is not proven that the firewall lets the {obstacle.what} pass: it depends on {obstacle.rule}"
+    )
+    hint = "vosctl trace shows each rule it may meet"
+    return Problem("firewall-unproven", message, mark, path, hint, Severity.WARNING)

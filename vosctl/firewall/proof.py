@@ -1,0 +1,147 @@
+"""What a node's compiled filter must let through, proven before anything is applied: tests, signalling, media.
+
+Every gateway that is known by its address must reach the SIP ports with whatever it sends, first
+packets and later ones, whatever its rate; media must reach the relay from everywhere. What the
+simulator does not know is said as that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
+
+from vosctl.compile.desired import Desired, Ruleset
+from vosctl.errors import VosctlError
+from vosctl.firewall.simulate.match import Steady, World, memberships
+from vosctl.firewall.simulate.membership import Membership
+from vosctl.firewall.simulate.packet import ACK, SYN, TCP, UDP, Packet, host
+from vosctl.firewall.simulate.walk import Fate, Journey, follow
+from vosctl.firewall.trace import Trace, trace
+from vosctl.site.model import Address, Auth, Gateway, Network, Node
+from vosctl.site.probes import Probe
+
+_EVERYONE = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
+_NOTHING_KNOWN = Steady(rate=None, held=None)
+_ANY_ADDRESS = {4: ip_network("192.0.2.1"), 6: ip_network("2001:db8::1")}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A test of the site's that ends otherwise; ``trace`` is None where it could not be run, for ``reason``."""
+
+    probe: Probe
+    trace: Trace | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Traffic that must pass and may not. ``path`` is where the site names its sender; ``sure``: it does not."""
+
+    path: tuple[str, ...]
+    what: str
+    rule: str
+    sure: bool
+
+
+def failures(node: Node, desired: Desired) -> Iterator[Failure]:
+    """Yield the node's tests that do not end as expected."""
+    for probe in node.firewall.tests:
+        try:
+            found = trace(node, desired, probe)
+        except VosctlError as error:
+            yield Failure(probe, None, str(error))
+            continue
+        if probe.expect is not None and found.verdict is not probe.expect:
+            yield Failure(probe, found)
+
+
+def obstacles(node: Node, desired: Desired) -> Iterator[Obstacle]:
+    """Yield what keeps a gateway's signalling, or media, from the node; one for each gateway at most."""
+    rulesets = {ruleset.family: ruleset for ruleset in desired.rulesets}
+    sets = memberships(desired.sets)
+    for gateway in node.gateways.values():
+        if gateway.auth is not Auth.PASSWORD:
+            path = ("gateways", gateway.name, "addresses")
+            packets = _signalling(node, gateway)
+            yield from _first(path, f"signalling of '{gateway.name}'", packets, rulesets, sets)
+    if node.relay.enabled:
+        yield from _first(("relay", "ports"), "media to the relay", _media(node), rulesets, sets)
+
+
+def _first(
+    path: tuple[str, ...],
+    what: str,
+    packets: Iterator[Packet],
+    rulesets: dict[int, Ruleset],
+    sets: dict[str, Membership],
+) -> Iterator[Obstacle]:
+    for packet in packets:
+        ruleset = rulesets.get(packet.family)
+        if ruleset is None:
+            continue
+        journey = follow(ruleset, packet, World(sets, _NOTHING_KNOWN, filled=True))
+        if Fate.DROP in journey.fates:
+            yield Obstacle(path, f"{what} ({_shown(packet)})", _rule(journey), journey.fate is Fate.DROP)
+            return
+
+
+def _rule(journey: Journey) -> str:
+    rule = journey.fates[Fate.DROP]
+    step = next((s for s in reversed(journey.steps) if rule and s.rule.target.name == rule.chain), None)
+    found = step.rule if step is not None else rule
+    return journey.trouble if found is None else found.comment or found.text
+
+
+def _shown(packet: Packet) -> str:
+    protocol = "UDP" if packet.protocol == UDP else "TCP"
+    return f"{protocol} from {packet.source} to port {packet.dport}, {(packet.state or 'any').lower()}"
+
+
+def _signalling(node: Node, gateway: Gateway) -> Iterator[Packet]:
+    firewall = node.firewall
+    for network in gateway.networks:
+        for protocol, ports in ((UDP, firewall.sip_udp), (TCP, (*firewall.sip_tcp, *firewall.sip_tls))):
+            for port in ports:
+                opening = Packet(
+                    source=network,
+                    destination=_own(node, network),
+                    protocol=protocol,
+                    sport=gateway.port if gateway.auth is Auth.IP_PORT else None,
+                    dport=port,
+                    payload=None,
+                    flags=SYN,
+                    hops=None,
+                    dscp=None,
+                )
+                yield opening
+                yield _later(opening)
+
+
+def _later(opening: Packet) -> Packet:
+    return replace(opening, flags=ACK, flags_known=SYN | ACK, state="ESTABLISHED", original=None)
+
+
+def _media(node: Node) -> Iterator[Packet]:
+    for address in node.relay.addresses:
+        for port in (node.relay.ports.first, node.relay.ports.last):
+            yield Packet(
+                source=_EVERYONE[address.version],
+                destination=host(address),
+                protocol=UDP,
+                dport=port,
+                payload=None,
+                hops=None,
+                dscp=None,
+            )
+
+
+def _own(node: Node, network: Network) -> Network:
+    """Return an address of the node in the network's family: rules for SIP name none."""
+    found: list[Address] = list(node.relay.addresses)
+    try:
+        found.append(ip_address(node.connection.host))
+    except ValueError:
+        return _ANY_ADDRESS[network.version]
+    return next((host(one) for one in found if one.version == network.version), _ANY_ADDRESS[network.version])

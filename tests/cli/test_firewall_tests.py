@@ -98,3 +98,13 @@ def test_mistakes_in_tests_are_told_with_their_place(site, capsys, test, said):
     shown = capsys.readouterr().err
     assert said in shown
     assert f"{MAIN}:{line_of(site / MAIN, 'odd one')}:" in shown
+
+
+def test_a_management_port_that_sip_takes_is_a_warning_with_both_lines(site, capsys):
+    edit(site / MAIN, "metrics: [9110]", "metrics: [9110]\n    console: [5061]")
+    assert run(["validate"]) == 0
+    shown = capsys.readouterr().err
+    assert "firewall.management.console: warning: no packet reaches the rule 'from firewall.admin'" in shown
+    assert f"{MAIN}:{line_of(site / MAIN, 'console')}:" in shown
+    assert "firewall.sip.tcp" in shown
+    assert "[firewall-shadowed]" in shown

@@ -7,20 +7,26 @@ from dataclasses import replace
 
 from vosctl.cli.rule_place import rule_place
 from vosctl.compile.desired import Desired
+from vosctl.firewall.analysis.shadows import shadows
 from vosctl.firewall.proof import Failure, Obstacle, failures, obstacles
 from vosctl.report.trace import described
 from vosctl.site.model import Node, Site
 from vosctl.site.places import joined
 from vosctl.site.problems import Problem, Problems, Severity
 from vosctl.site.suggest import listed
+from vosctl.site.tree import Mark
 from vosctl.site.written import Places
 
 
-def prove(site: Site, desired: Mapping[str, Desired], places: Places) -> Problems:
-    """Return what the compiled filters do otherwise than the site asks, each finding once with its nodes."""
+def prove(site: Site, desired: Mapping[str, Desired], places: Places, *, analyse: bool = False) -> Problems:
+    """Return what the compiled filters do otherwise than the site asks, each finding once with its nodes.
+
+    With ``analyse``, rules that no packet can reach are warnings, too.
+    """
     found: dict[Problem, list[str]] = {}
     for name, node in desired.items():
-        for problem in _of_node(site.nodes[name], node, places):
+        hidden = _shadowed(name, node, places) if analyse else ()
+        for problem in dict.fromkeys((*_of_node(site.nodes[name], node, places), *hidden)):
             found.setdefault(problem, []).append(name)
     problems = Problems()
     for problem, nodes in found.items():
@@ -67,3 +73,18 @@ def _shut_out(node: Node, obstacle: Obstacle, places: Places) -> Problem:
     )
     hint = "vosctl trace shows each rule it may meet"
     return Problem("firewall-unproven", message, mark, path, hint, Severity.WARNING)
+
+
+def _shadowed(name: str, desired: Desired, places: Places) -> Iterator[Problem]:
+    place = rule_place(places, name)
+    for ruleset in desired.rulesets:
+        for shadow in shadows(ruleset, desired.sets):
+            rule = shadow.rule
+            paths = dict.fromkeys(each.path for each in shadow.by if each.path != rule.path)
+            by = ", ".join(f"{path} ({place(path)})" for path in paths) or "others of its kind"
+            mark = places.find(name, rule.path.partition(", ")[0]) or Mark(name, 1, 1)
+            message = (
+                f"no packet reaches the rule '{rule.purpose}': {by} comes first and takes all that it matches"
+            )
+            hint = "it does nothing: take it out, or give it a port or network that the others leave"
+            yield Problem("firewall-shadowed", message, mark, rule.path, hint, Severity.WARNING)

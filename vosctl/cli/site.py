@@ -27,7 +27,8 @@ from vosctl.site.written import Places
 def validate(site: SiteArguments) -> int:
     """Check the site and say all that is wrong with it, at once; then try its firewall's tests on what it compiles to."""
     checked, problems = load_site(site, warn=False)
-    proven = prove(checked, compile_site(checked, release=None), Places(site_options_of(site)))
+    places = Places(site_options_of(site))
+    proven = prove(checked, compile_site(checked, release=None), places, analyse=True)
     problems.found.extend(proven.found)
     problems.raise_errors()
     if site.json:

@@ -64,6 +64,29 @@ def _inside(network: Network, others: Iterable[Network]) -> bool:
     )
 
 
+def check_admin_peers(findings: Findings) -> None:
+    """Check that no peer is an administrator by its address alone."""
+    seen: set[tuple[int, int]] = set()
+    for node in findings.nodes():
+        pair = id(node.gateways), id(node.firewall)
+        if node.firewall.enabled and pair not in seen:
+            seen.add(pair)
+            for admin in node.firewall.admin:
+                _check_admin(findings, node, admin)
+
+
+def _check_admin(findings: Findings, node: Node, admin: Network) -> None:
+    inside = [
+        gateway.name
+        for gateway in node.gateways.values()
+        if any(net.version == admin.version and net.overlaps(admin) for net in gateway.networks)
+    ]
+    if inside:
+        message = f"{_shown(admin)} holds gateway {listed(inside, most=3)}, which reaches every management port with it"
+        hint = "name the administrators' own networks, without peers in them"
+        findings.warn(node, "admin-holds-peer", message, "firewall", "admin", hint=hint, named=False)
+
+
 def check_shared_addresses(findings: Findings) -> None:
     """Check that a call's address tells whose it is."""
     every = {id(gateway): gateway for node in findings.nodes() for gateway in node.gateways.values()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vosctl.site.check.findings import Check, Findings
 from vosctl.site.check.interfaces import check_interfaces
 from vosctl.site.check.names import check_rate_groups, check_shared_names, check_trunk_ends
-from vosctl.site.check.peers import check_codecs, check_shared_addresses, check_trust
+from vosctl.site.check.peers import check_admin_peers, check_codecs, check_shared_addresses, check_trust
 from vosctl.site.check.ports import (
     check_admin,
     check_media_ports,
@@ -30,6 +30,7 @@ CHECKS: tuple[Check, ...] = (
     check_trunk_families,
     check_admin,
     check_trust,
+    check_admin_peers,
     check_shared_addresses,
     check_codecs,
     check_plain_secrets,

@@ -1,0 +1,88 @@
+"""Sends all packets at once through a table's chains: which rules they reach, and what becomes of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vosctl.firewall.analysis.space import EVERYTHING, NOTHING, Space
+from vosctl.firewall.analysis.vocabulary import Subject, Vocabulary
+from vosctl.firewall.simulate.rules import Rule
+from vosctl.firewall.simulate.walk import Fate
+
+_FATES = {"ACCEPT": Fate.ACCEPT, "DROP": Fate.DROP, "REJECT": Fate.DROP}
+_DEEPEST = 32
+
+
+@dataclass(slots=True)
+class Flow:
+    """What was seen: packets that reach each rule and match it, packets of each fate with the rule that decides.
+
+    A rule that only drops what another sent to it stands for that other one in ``fates``. ``entered``
+    are chains that packets reach.
+    """
+
+    matched: set[Rule] = field(default_factory=set)
+    entered: set[str] = field(default_factory=set)
+    possible: set[Rule] = field(default_factory=set)
+    fates: dict[Fate, list[tuple[Space, Rule | None]]] = field(default_factory=dict)
+
+
+class _Walk:
+    def __init__(self, vocabulary: Vocabulary, subject: Subject, table: str) -> None:
+        self._vocabulary, self._subject, self._table = vocabulary, subject, table
+        self._chains = subject.chains
+        self.flow = Flow()
+
+    def chain(self, name: str, space: Space, sender: Rule | None = None, depth: int = 0) -> Space:
+        """Return the packets that come out at the end of the chain."""
+        rules = self._chains.get((self._table, name))
+        if rules is None or depth > _DEEPEST:
+            self._end(Fate.DROP, space, sender)  # cannot be loaded; whoever loads it says so
+            return NOTHING
+        self.flow.entered.add(name)
+        returned = NOTHING
+        for rule in rules:
+            leaving, space = self._rule(rule, space, sender, depth)
+            returned = (*returned, *leaving)
+        return (*returned, *space)
+
+    def _rule(self, rule: Rule, space: Space, sender: Rule | None, depth: int) -> tuple[Space, Space]:
+        """Return the packets that leave the chain by the rule, and those that go on to the next rule."""
+        dimensions = self._vocabulary.dimensions
+        boxes = self._vocabulary.boxes(rule, self._subject)
+        if boxes:
+            self.flow.possible.add(rule)
+        matched = dimensions.both(space, boxes)
+        if not matched:
+            return NOTHING, space
+        self.flow.matched.add(rule)
+        target = rule.target.name
+        jumps = (self._table, target) in self._chains
+        if target not in _FATES and target != "RETURN" and not jumps:
+            return NOTHING, space
+        rest = dimensions.subtract(space, boxes)
+        if target in _FATES:
+            self._end(
+                _FATES[target], matched, sender if rule.purpose.startswith("dropped: ") and sender else rule
+            )
+            return NOTHING, rest
+        if target == "RETURN":
+            return matched, rest
+        below = self.chain(target, matched, rule, depth + 1)
+        return (below, rest) if rule.target.goto else (NOTHING, (*rest, *below))
+
+    def _end(self, fate: Fate, space: Space, rule: Rule | None) -> None:
+        self.flow.fates.setdefault(fate, []).append((space, rule))
+
+
+def flow(
+    vocabulary: Vocabulary, subject: Subject, space: Space = EVERYTHING, *, parent: str = "INPUT"
+) -> Flow:
+    """Return what becomes of the packets that enter the filter table's own chains from ``parent``."""
+    table = "filter"
+    walk = _Walk(vocabulary, subject, table)
+    for hook in subject.ruleset.hooks:
+        if (hook.table, hook.parent) == (table, parent):
+            space = walk.chain(hook.chain, space)
+    walk.flow.fates.setdefault(Fate.RETURN, []).append((space, None))
+    return walk.flow

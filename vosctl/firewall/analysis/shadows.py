@@ -1,0 +1,49 @@
+"""Rules that no packet can reach, because those before them, alone or together, take all that they match."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from vosctl.compile.desired import IpSet, Ruleset
+from vosctl.firewall.analysis.flow import flow
+from vosctl.firewall.analysis.space import NOTHING, Space
+from vosctl.firewall.analysis.vocabulary import Subject, Vocabulary
+from vosctl.firewall.simulate.rules import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """A rule that no packet can reach, and the earlier rules of its chain that take its packets."""
+
+    rule: Rule
+    by: tuple[Rule, ...]
+
+
+def shadows(ruleset: Ruleset, sets: Iterable[IpSet]) -> Iterator[Shadow]:
+    """Yield the rules of the filter table that match packets, but never get one.
+
+    What is not modelled may hold or not, so it hides nothing. A rule of a set without members
+    matches no packet at all, which is no shadow: sets change.
+    """
+    subject = Subject(ruleset, {ipset.name: ipset for ipset in sets})
+    vocabulary = Vocabulary((subject,))
+    for parent in dict.fromkeys(hook.parent for hook in ruleset.hooks if hook.table == "filter"):
+        found = flow(vocabulary, subject, parent=parent)
+        for name in found.entered:
+            rules = subject.chains["filter", name]
+            for rule in rules:
+                if rule in found.possible and rule not in found.matched:
+                    yield Shadow(rule, tuple(_takers(vocabulary, subject, rules, rule)))
+
+
+def _takers(vocabulary: Vocabulary, subject: Subject, rules: Iterable[Rule], hidden: Rule) -> Iterator[Rule]:
+    """Yield the earlier rules of the chain that share packets with the hidden one, until none is left."""
+    left: Space = vocabulary.boxes(hidden, subject)
+    for rule in rules:
+        if rule is hidden or left == NOTHING:
+            return
+        boxes = vocabulary.boxes(rule, subject)
+        if rule.target.name and vocabulary.dimensions.both(left, boxes):
+            left = vocabulary.dimensions.subtract(left, boxes)
+            yield rule

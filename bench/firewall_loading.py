@@ -41,6 +41,7 @@ from vosctl.compile.desired import Desired
 
 NAMES = ("firewall-compile-100000", "firewall-load-100000", "firewall-reload-loss")
 
+_RCVBUFFORCE = 33  # asm-generic/socket.h; Python has no name for it
 _MANY = 100_000
 _RELOADS, _RATE = 200, 1000
 _TARGET_SECONDS = 2.0
@@ -203,7 +204,7 @@ def _script(text: str) -> str:
 def _streams(made: Bed, node: Node) -> Iterator[dict[str, int]]:
     """Send a peer's stream and a scanner's meanwhile; afterwards tell what was lost and what got in."""
     heard = node.listen()
-    heard.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, 1 << 24)
+    heard.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, 1 << 24)
     heard.settimeout(0.5)
     senders = [
         made.sender(node, PEER_REQUEST, peers(10)),

@@ -14,6 +14,7 @@ from vosctl.fleet import Fleet
 
 SIP = 5060
 TABLES = ("raw", "mangle", "filter")
+_DROPS = "VOS-DROP-"
 _COMMENT = re.compile(r"/\* (.*) \*/")
 _PACE_SECONDS = 0.001
 _SETTLE_SECONDS = 0.3
@@ -86,11 +87,16 @@ def parse(table: str, listing: str) -> list[Counter]:
         words = line.split()
         if line.startswith("Chain "):
             chain = words[1]
-        elif chain.startswith("VOS-") and len(words) > 3 and words[0].isdigit() and words[2] == "DROP":
+        elif chain.startswith("VOS-") and len(words) > 3 and words[0].isdigit() and _drops(chain, words[2]):
             rule = " ".join(words[9:])
             comment = _COMMENT.search(rule)
             found.append(Counter(table, chain, comment[1] if comment else rule, int(words[0])))
     return found
+
+
+def _drops(chain: str, target: str) -> bool:
+    """Whether a rule of ``chain`` drops, by itself or in a chain that reports it first; those count nothing anew."""
+    return not chain.startswith(_DROPS) and (target == "DROP" or target.startswith(_DROPS))
 
 
 def _tag(burst: Burst) -> bytes:

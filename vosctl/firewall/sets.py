@@ -21,13 +21,13 @@ PROVEN_SECONDS = 60
 REGISTERED = "vos-known"
 REGISTERED_SECONDS = 3600
 
-# Bans must not push each other out; what is only remembered may, when there are too many.
+# A full set takes no more: a ban less, a longer ban less, a device that shares the strangers' budgets.
 _TIMED = (
     (BANNED, "hash:net", "timeout 600 counters comment"),
-    (OFFENDED, "hash:ip", "timeout 86400 forceadd"),
-    (OFFENDED_AGAIN, "hash:ip", "timeout 86400 forceadd"),
-    (PROVEN, "hash:ip,port", f"timeout {PROVEN_SECONDS} forceadd"),
-    (REGISTERED, "hash:ip,port", f"timeout {REGISTERED_SECONDS} forceadd"),
+    (OFFENDED, "hash:ip", "timeout 86400"),
+    (OFFENDED_AGAIN, "hash:ip", "timeout 86400"),
+    (PROVEN, "hash:ip,port", f"timeout {PROVEN_SECONDS}"),
+    (REGISTERED, "hash:ip,port", f"timeout {REGISTERED_SECONDS}"),
 )
 _SMALLEST = 65536  # ipset's own default for maxelem
 _FAMILY_WORDS = {4: "inet", 6: "inet6"}

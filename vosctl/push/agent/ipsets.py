@@ -123,7 +123,7 @@ def parse(text: str) -> dict[str, IpSet]:
 def _parse_header(words: list[str]) -> IpSet:
     pairs = dict(zip(words[1::2], words[2::2]))  # noqa: B905  strict came with Python 3.10
     options = "".join(f" {key} {pairs[key]}" for key in ("timeout", "netmask", "range") if key in pairs)
-    options += "".join(f" {flag}" for flag in ("counters", "comment", "skbinfo", "forceadd") if flag in words)
+    options += "".join(f" {flag}" for flag in ("counters", "comment", "skbinfo") if flag in words)
     return IpSet(words[0], _FAMILIES.get(pairs.get("family", "")), int(pairs.get("maxelem", 0)), [], options)
 
 

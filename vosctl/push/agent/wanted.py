@@ -18,7 +18,7 @@ CHAIN_PREFIX = "VOS-"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SET = re.compile(r"vos-[A-Za-z0-9._-]{1,25}")
 _TYPE = re.compile(r"[a-z]+:[a-z]+(,[a-z]+)*")
-_OPTIONS = re.compile(r"(timeout \d{1,7}( counters)?( comment)?( forceadd)?)?")
+_OPTIONS = re.compile(r"(timeout \d{1,7}( counters)?( comment)?)?")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+:~-]*")
 _KEY = re.compile(r"[A-Za-z0-9_-]+([./][A-Za-z0-9_.,:@-]+)+")
 

@@ -13,9 +13,10 @@ from ipaddress import ip_address, ip_network
 
 from vosctl.compile.desired import Desired, Ruleset
 from vosctl.errors import VosctlError
-from vosctl.firewall.simulate.match import Steady, World, memberships
-from vosctl.firewall.simulate.membership import Membership
+from vosctl.firewall.simulate.match import Steady, World, holds, memberships
 from vosctl.firewall.simulate.packet import ACK, SYN, TCP, UDP, Packet, host
+from vosctl.firewall.simulate.parse import parse
+from vosctl.firewall.simulate.rules import U32, AddressIn, Condition, End, MemberOf, PortIn, Test
 from vosctl.firewall.simulate.walk import Fate, Journey, follow
 from vosctl.firewall.trace import Trace, trace
 from vosctl.site.model import Address, Auth, Gateway, Network, Node
@@ -59,32 +60,61 @@ def failures(node: Node, desired: Desired) -> Iterator[Failure]:
 
 def obstacles(node: Node, desired: Desired) -> Iterator[Obstacle]:
     """Yield what keeps a gateway's signalling, or media, from the node; one for each gateway at most."""
-    rulesets = {ruleset.family: ruleset for ruleset in desired.rulesets}
-    sets = memberships(desired.sets)
+    guard = _Guard(desired)
     for gateway in node.gateways.values():
         if gateway.auth is not Auth.PASSWORD:
             path = ("gateways", gateway.name, "addresses")
-            packets = _signalling(node, gateway)
-            yield from _first(path, f"signalling of '{gateway.name}'", packets, rulesets, sets)
+            yield from guard.first(path, f"signalling of '{gateway.name}'", _signalling(node, gateway))
     if node.relay.enabled:
-        yield from _first(("relay", "ports"), "media to the relay", _media(node), rulesets, sets)
+        yield from guard.first(("relay", "ports"), "media to the relay", _media(node))
 
 
-def _first(
-    path: tuple[str, ...],
-    what: str,
-    packets: Iterator[Packet],
-    rulesets: dict[int, Ruleset],
-    sets: dict[str, Membership],
-) -> Iterator[Obstacle]:
-    for packet in packets:
-        ruleset = rulesets.get(packet.family)
-        if ruleset is None:
-            continue
-        journey = follow(ruleset, packet, World(sets, _NOTHING_KNOWN, filled=True))
-        if Fate.DROP in journey.fates:
-            yield Obstacle(path, f"{what} ({_shown(packet)})", _rule(journey), journey.fate is Fate.DROP)
-            return
+class _Guard:
+    """Follows packets; those whose sources no rule and no set tells apart share one journey."""
+
+    def __init__(self, desired: Desired) -> None:
+        self._rulesets = {ruleset.family: ruleset for ruleset in desired.rulesets}
+        self._sets = memberships(desired.sets)
+        self._askers = {family: _askers(ruleset) for family, ruleset in self._rulesets.items()}
+        self._known: dict[tuple[object, ...], Journey] = {}
+
+    def first(self, path: tuple[str, ...], what: str, packets: Iterator[Packet]) -> Iterator[Obstacle]:
+        """Yield the first of the packets that may be dropped."""
+        for packet in packets:
+            if packet.family not in self._rulesets:
+                continue
+            journey = self._journey(packet)
+            if Fate.DROP in journey.fates:
+                yield Obstacle(path, f"{what} ({_shown(packet)})", _rule(journey), journey.fate is Fate.DROP)
+                return
+
+    def _journey(self, packet: Packet) -> Journey:
+        world = World(self._sets, _NOTHING_KNOWN, filled=True)
+        answers = tuple(holds(each, packet, world) for each in self._askers[packet.family])
+        key = (packet.family, packet.destination, packet.protocol, packet.dport, packet.state, answers)
+        if key not in self._known:
+            self._known[key] = follow(self._rulesets[packet.family], packet, world)
+        return self._known[key]
+
+
+def _askers(ruleset: Ruleset) -> tuple[Condition, ...]:
+    """Return the conditions that look at a packet's source, each once."""
+    found = {
+        condition.test: condition
+        for rules in parse(ruleset.text).values()
+        for rule in rules
+        for condition in rule.conditions
+        if _asks_source(condition.test)
+    }
+    return tuple(found.values())
+
+
+def _asks_source(test: Test) -> bool:
+    if isinstance(test, MemberOf):
+        return "src" in test.ends
+    if isinstance(test, U32):
+        return True  # it may look anywhere
+    return isinstance(test, (AddressIn, PortIn)) and test.end is not End.DESTINATION
 
 
 def _rule(journey: Journey) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+
+from vosctl.plan.traffic import Revision
 
 
 class Kind(Enum):
@@ -81,7 +83,8 @@ class Plan:
 
     ``observed`` is the node's digest of the state that the plan was made from: an apply is refused
     by the node when it moved since. ``refusal`` is the reason why an apply must not go on (it would
-    cut the controller off), "" when there is none.
+    cut the controller off), "" when there is none. ``revisions`` are the packet filters before and
+    after, for ``vosctl.plan.traffic``.
     """
 
     node: str
@@ -89,6 +92,7 @@ class Plan:
     held: tuple[Held, ...] = ()
     observed: str = ""
     refusal: str = ""
+    revisions: tuple[Revision, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def impossible(self) -> tuple[Held, ...]:

@@ -11,6 +11,7 @@ from vosctl.plan import filter as packet_filter
 from vosctl.plan.change import Action, Change, Held, Kind, Plan, Risk
 from vosctl.plan.observed import Observed
 from vosctl.plan.services import services
+from vosctl.plan.traffic import revisions
 
 
 def make_plan(desired: Desired, observed: Observed, *, fingerprint_key: bytes | None = None) -> Plan:
@@ -30,7 +31,9 @@ def make_plan(desired: Desired, observed: Observed, *, fingerprint_key: bytes | 
     refusal = _refusal(desired, observed, changes)
     if refusal:
         changes = [_marked(change) for change in changes]
-    return Plan(desired.node, tuple(changes), tuple(held), observed.digest, refusal)
+    filtering = any(change.kind in _FILTER for change in changes)
+    found = tuple(revisions(desired, observed)) if filtering else ()
+    return Plan(desired.node, tuple(changes), tuple(held), observed.digest, refusal, found)
 
 
 def only_drift(plan: Plan) -> Plan:

@@ -8,9 +8,12 @@ from rich.console import Console
 from rich.text import Text
 
 from vosctl.plan.change import Plan
+from vosctl.plan.printable import printable
 from vosctl.plan.text import render
+from vosctl.plan.traffic import effects
 from vosctl.push.result import HostResult
 
+_TRAFFIC = {": now accepted": "green", ": now dropped": "red"}
 _STYLES = {"+": "green", "-": "red", "@": "cyan", "~": "yellow", "!": "magenta"}
 
 
@@ -34,8 +37,18 @@ def print_plans(
 
 
 def print_plan(console: Console, plan: Plan, *, diff: bool, held: bool) -> None:
-    """Write one node's plan; the first sign of a line gives its colour."""
+    """Write one node's plan; the first sign of a line gives its colour.
+
+    With ``diff``, changes of the packet filter are followed by the traffic that they accept or drop.
+    """
     first, *lines = render(plan, diff=diff, held=held).splitlines()
     console.print(Text(first, style="bold"))
     for line in lines:
         console.print(Text(line, style=_STYLES.get(line.strip()[:1], "")))
+    if diff and plan.revisions:
+        for line in effects(plan.revisions):
+            console.print(Text(f"  traffic: {printable(line)}", style=_traffic_style(line)), soft_wrap=True)
+
+
+def _traffic_style(line: str) -> str:
+    return next((style for words, style in _TRAFFIC.items() if words in line), "")

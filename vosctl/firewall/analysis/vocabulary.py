@@ -7,9 +7,9 @@ that is not modelled may answer differently each time, so each of them is a dime
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_network
 from typing import Any
 
 from vosctl.compile.desired import IpSet, Ruleset
@@ -131,8 +131,7 @@ class Vocabulary:
             return f"in set {test.name} ({','.join(test.ends)})", True
         key = (ipset.name, ipset.digest)
         if key not in self._members:
-            networks = tuple(ip_network(member, strict=False) for member in ipset.members)
-            self._members[key] = self._spans(networks)
+            self._members[key] = _member_spans(ipset)
         return "source" if test.ends[0] == "src" else "destination", self._members[key]
 
     def _spans(self, networks: tuple[Network, ...]) -> Spans:
@@ -190,3 +189,14 @@ _SIMPLE: Mapping[type, Callable[[Any], Choice]] = {
 def _icmp(test: IcmpIs) -> Spans:
     first = test.type << 8
     return ((first, first + 255),) if test.code is None else ((first + test.code, first + test.code),)
+
+
+def _member_spans(ipset: IpSet) -> Spans:
+    """Return the addresses of a set's members as spans."""
+    kind, bits = (socket.AF_INET, 32) if ipset.family == 4 else (socket.AF_INET6, 128)
+    spans = []
+    for member in ipset.members:
+        address, slash, length = member.partition("/")
+        low = int.from_bytes(socket.inet_pton(kind, address), "big")
+        spans.append((low, low | (1 << bits - int(length)) - 1 if slash else low))
+    return joined(sorted(spans))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from ipaddress import ip_network
 
 from vosctl.compile.desired import IpSet
 from vosctl.site.model import Network
@@ -24,6 +24,7 @@ class Membership:
         self.dimensions = len(dimensions)
         self.dynamic = ipset.dynamic
         self._bits = 32 if ipset.family == 4 else 128
+        self._kind = socket.AF_INET if ipset.family == 4 else socket.AF_INET6
         self._nets: dict[PortKey, dict[int, set[int]]] = {}
         self._starts: dict[PortKey, list[int]] = {}
         if self.modelled:
@@ -36,9 +37,11 @@ class Membership:
                 self.modelled = False
                 return
             text, _, port = words[0].partition(",")
-            network = ip_network(text, strict=False)
+            address, slash, bits = text.partition("/")
+            length = int(bits) if slash else self._bits
+            base = int.from_bytes(socket.inet_pton(self._kind, address), "big")
             lengths = self._nets.setdefault(_port_key(port), {})
-            lengths.setdefault(network.prefixlen, set()).add(int(network.network_address))
+            lengths.setdefault(length, set()).add(base >> self._bits - length << self._bits - length)
 
     def holds(self, network: Network, protocol: int, port: int | None) -> bool | None:
         """Return whether all of ``network`` (and the port) is a member; None: a part of it, or not known."""

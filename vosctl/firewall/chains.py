@@ -29,14 +29,14 @@ def build(policy: Policy, family: int) -> ir.Program:
 
 
 def _input(policy: Policy, family: int) -> Iterator[ir.Rule]:
-    yield _accept("firewall", "the node talks to itself", interface="lo")
+    yield _accept("firewall.enabled", "the node talks to itself", interface="lo")
     yield from _media(policy, family)
     yield from _to_sip(policy)
     yield from _management(policy, family)
     yield bans.banned(policy, family, spare_admin=True)
     yield from _icmp(policy, family)  # a ping that was answered makes a flow too
     yield _accept(
-        "firewall",
+        "firewall.enabled",
         "flows that the node began or let in above",
         matches=(ir.State(("RELATED", "ESTABLISHED")),),
     )
@@ -120,16 +120,19 @@ def _icmp(policy: Policy, family: int) -> Iterator[ir.Rule]:
     """Untracked media has no RELATED errors, so those that paths depend on (RFC 1191, RFC 4890) pass by type."""
     for number in _ICMP_ERRORS[family]:
         yield _accept(
-            "firewall", "errors that senders must hear", protocol="icmp", matches=(ir.IcmpType(number),)
+            "firewall.enabled",
+            "errors that senders must hear",
+            protocol="icmp",
+            matches=(ir.IcmpType(number),),
         )
     echo = ir.IcmpType(_ECHO[family])
     together = meter.over_budget("pna", _ALL_PINGS, family=family, prefix=meter.ALL_SOURCES)
     yield refusal.rule(
-        policy, "flood", "firewall", "pings of everybody too fast", echo, together, protocol="icmp"
+        policy, "flood", "firewall.enabled", "pings of everybody too fast", echo, together, protocol="icmp"
     )
     budget = meter.over_budget("png", _PINGS, family=family, prefix=meter.NETWORK_BITS[family])
-    yield refusal.rule(policy, "ping", "firewall", "pings too fast", echo, budget, protocol="icmp")
-    yield _accept("firewall", "pings", protocol="icmp", matches=(echo,))
+    yield refusal.rule(policy, "ping", "firewall.enabled", "pings too fast", echo, budget, protocol="icmp")
+    yield _accept("firewall.enabled", "pings", protocol="icmp", matches=(echo,))
     if family == 6:
         yield from _icmp_of_links()
 
@@ -137,14 +140,18 @@ def _icmp(policy: Policy, family: int) -> Iterator[ir.Rule]:
 def _icmp_of_links() -> Iterator[ir.Rule]:
     for number in _NEIGHBOURS:
         neighbour = (ir.IcmpType(number), ir.HopLimit(255))
-        yield _accept("firewall", "neighbour discovery", protocol="icmp", matches=neighbour)
+        yield _accept("firewall.enabled", "neighbour discovery", protocol="icmp", matches=neighbour)
     for number in _MULTICAST_LISTENERS:
-        origin = ir.Origin("firewall", "multicast listeners on the link")
+        origin = ir.Origin("firewall.enabled", "multicast listeners on the link")
         yield ir.Rule(ir.Verdict.ACCEPT, origin, "icmp", _LINK_LOCAL, matches=(ir.IcmpType(number),))
     # A DHCPv6 server answers from another address than was asked, so its reply is of no known flow.
     client = ir.Ports(ir.Side.DESTINATION, (PortRange(546, 546),))
     yield ir.Rule(
-        ir.Verdict.ACCEPT, ir.Origin("firewall", "DHCPv6 replies"), "udp", _LINK_LOCAL, matches=(client,)
+        ir.Verdict.ACCEPT,
+        ir.Origin("firewall.enabled", "DHCPv6 replies"),
+        "udp",
+        _LINK_LOCAL,
+        matches=(client,),
     )
 
 

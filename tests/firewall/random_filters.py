@@ -37,7 +37,7 @@ _HEADERS = {4: (b"\x01\x01\x01\x00", b"\x94\x04\x00\x00"), 6: (b"%c\x00\x01\x04\
 
 
 class Strangers:
-    """Addresses that nobody used before: budgets are full, no connection is known."""
+    """Addresses that nobody used before, each of a /24 (v6: /64) of its own: budgets are full, no connection is known."""
 
     def __init__(self):
         self._count = 0
@@ -52,7 +52,7 @@ class Strangers:
     def next(self, family):
         self._count += 1
         if family == 4:
-            return f"198.18.{self._count >> 8}.{self._count & 255 or 1}"
+            return f"11.{self._count >> 8}.{self._count & 255}.1"
         return f"2001:db8:1:{self._count:x}::1"
 
 
@@ -111,7 +111,7 @@ def policy(dice):
         return tuple(choice for choice in choices if dice.random() < 0.5)
 
     def budget(**more):
-        return Budget(dice.randint(1, 2), dice.randint(2, 25))
+        return Budget(dice.randint(1, 2), dice.randint(12, 25))
 
     gateways = [
         gateway("acme", "203.0.113.10/32", "2001:db8:10::10/128"),
@@ -142,7 +142,7 @@ def policy(dice):
 _CHAINS = ("VOS-INPUT", "VOS-A", "VOS-B", "VOS-C")
 _SETS = {
     4: (
-        IpSet("vos-x4", "hash:net", 4, ("192.0.2.0/27", "198.18.0.0/17", "203.0.113.10"), 65536),
+        IpSet("vos-x4", "hash:net", 4, ("192.0.2.0/27", "11.0.0.0/22", "203.0.113.10"), 65536),
         IpSet("vos-y4", "hash:ip", 4, ("192.0.2.10", "203.0.113.20", NODE[4]), 65536),
         IpSet("vos-z4", "hash:net,port", 4, ("203.0.113.20,udp:5060", "192.0.2.0/24,tcp:5080"), 65536),
     ),

@@ -80,7 +80,11 @@ def test_offenders_and_used_up_budgets_are_named():
         "left": 30,
         "comment": "me: \x1b[2Jwhy",
     }
-    least = [{"address": "198.51.100.7", "left": 0.0}, {"address": "198.51.100.8", "left": 1.0}]
+    least = [
+        {"address": "198.51.100.7", "left": 0.0},
+        {"address": "198.51.100.8", "left": 1.0},
+        {"address": "::", "left": 0.5},
+    ]
     text = shown(
         counted(
             offenders=[offender],
@@ -92,6 +96,7 @@ def test_offenders_and_used_up_budgets_are_named():
     assert "\x1b" not in text
     assert "0 %  198.51.100.7" in text
     assert "198.51.100.8" not in text
+    assert "50 %  everybody" in text
 
 
 def ban(address, **fields):

@@ -19,6 +19,8 @@ Place = Callable[[str, str], str]
 FAIR, BAD = 60.0, 80.0
 # These only take a sample of what the rule behind them drops.
 _SAMPLES = ("NFLOG", "LOG")
+# A table that counts all sources together has one of them.
+_EVERYBODY = {"0.0.0.0": "everybody", "::": "everybody"}  # noqa: S104  nothing is bound
 _UNITS = ("", "k", "M", "G", "T")
 
 
@@ -149,7 +151,7 @@ def _offenders(found: Json) -> Iterator[RenderableType]:
             made.add_row(*map(_text, cells))
         yield made
     short = [
-        (least["left"], least["address"], table["name"])
+        (least["left"], _EVERYBODY.get(least["address"], least["address"]), table["name"])
         for table in found.get("limits", [])
         for least in table["least"]
         if least["left"] < 1

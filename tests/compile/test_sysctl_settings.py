@@ -8,6 +8,7 @@ import pytest
 from site_samples import firewall, node, relay
 
 from vosctl.compile import sysctl
+from vosctl.firewall.capacity import strangers_a_second, tracked_connections
 from vosctl.site.model import PortRange
 
 
@@ -56,6 +57,19 @@ def test_the_operator_wins_and_adds():
     found = values(sysctl={"net.core.somaxconn": "128", "vm.swappiness": "1"})
     assert found["net.core.somaxconn"] == "128"
     assert found["vm.swappiness"] == "1"
+
+
+def test_the_sites_own_connections_size_both_the_table_and_what_strangers_may_send():
+    own = {"net.netfilter.nf_conntrack_max": "65536"}
+    found = values(sysctl=own)
+    assert found["net.netfilter.nf_conntrack_max"] == found["net.netfilter.nf_conntrack_buckets"] == "65536"
+    assert tracked_connections(node("edge-a", "10.231.0.2", sysctl=own)) == 65536
+    assert strangers_a_second(65536) == 65536 // 2 // 30
+
+
+def test_sources_without_a_route_are_refused_only_where_there_is_a_firewall():
+    assert {values()[f"net.ipv4.conf.{each}.rp_filter"] for each in ("all", "default")} == {"2"}
+    assert "net.ipv4.conf.all.rp_filter" not in values(firewall=firewall(enabled=False))
 
 
 def test_host_wide_settings_are_marked():

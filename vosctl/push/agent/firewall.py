@@ -136,7 +136,7 @@ class Change:
     def remove_sets(self) -> None:
         """Remove own sets that are not to be kept; raises AgentError for one that is in use."""
         if command.find("ipset"):
-            ipsets.destroy(sorted(name for name in ipsets.capture() if name not in self.keep))
+            ipsets.destroy(sorted(ipsets.names() - self.keep))
 
 
 def _empty_copy(original: ipsets.IpSet) -> ipsets.IpSet:

@@ -100,6 +100,14 @@ def capture() -> dict[str, IpSet]:
     return parse(result.out)
 
 
+def names() -> set[str]:
+    """Return the names of the own sets that the kernel holds; raises AgentError when it cannot be asked."""
+    result = command.run(("ipset", "list", "-n"))
+    if result.code:
+        raise AgentError("unsupported", f"ipset list: {result.reason}", hint=HINT, step="sets")
+    return {name for name in result.out.split() if name.startswith(SET_PREFIX)}
+
+
 HINT = "the kernel may lack ip_set, or the container the right (CAP_NET_ADMIN)"
 
 

@@ -131,6 +131,8 @@ def rehearse(backend: str, sets: str, inputs: Mapping[int, str]) -> None:
     """
     if command.find("unshare") is None or command.run(("unshare", "-n", "true")).code:
         return
+    if _rehearse_all(backend, sets, inputs):
+        return
     if sets:
         result = _in_namespace('ipset restore <"$1"', [sets])
         if result.code:
@@ -147,6 +149,18 @@ def rehearse(backend: str, sets: str, inputs: Mapping[int, str]) -> None:
         reason = _rehearse_one(backend, family, sets, text)
         if reason:
             raise refused(family, _up_to_culprit(backend, family, sets, text), reason)
+
+
+def _rehearse_all(backend: str, sets: str, inputs: Mapping[int, str]) -> bool:
+    """Return whether a fresh namespace takes the sets and the rules of all families."""
+    families = list(inputs)
+    steps = ['ipset restore <"$1"'] if sets else []
+    for number in range(len(families)):
+        text, restore = 2 + number, 2 + len(families) + number
+        steps.append(f'"${{{restore}}}" --noflush -w {WAIT} <"${{{text}}}"')
+    programs = [program(backend, family, "restore") for family in families]
+    texts = [inputs[family] for family in families]
+    return not steps or _in_namespace(" && ".join(steps), [sets, *texts], *programs).code == 0
 
 
 def _rehearse_one(backend: str, family: int, sets: str, text: str) -> str:

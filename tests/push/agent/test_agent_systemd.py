@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from agent_client import Target, Wanted, wait_until
+
+from vosctl.compile.text import render
 
 SYSTEMD = Path("/usr/lib/systemd/systemd")
 # No unit of the machine's is in reach, /proc/sys is read-only, /dev and the cgroup are its own.
@@ -209,3 +212,25 @@ def test_the_boot_unit_takes_back_and_loads_the_firewall(node: Booted) -> None:
     assert node.run("systemctl is-active voice", check=False) == "inactive"
     node.run("systemctl start voice")
     assert node.settle(old)["changed"] == []
+
+
+def test_a_timer_runs_from_the_apply_on_and_goes_with_its_file(node: Booted) -> None:
+    units, config = "/etc/systemd/system/vosctl-firewall-watch", "/etc/vosctl/firewall/watch.json"
+    page = "/var/lib/metrics/firewall.prom"
+    watching = (
+        Wanted()
+        .file(f"{units}.service", render("firewall/vosctl-firewall-watch.service.j2", config=config))
+        .file(f"{units}.timer", render("firewall/vosctl-firewall-watch.timer.j2", seconds=1))
+        .file(config, json.dumps({"textfile": page, "conntrack": 80}).encode())
+    )
+    node.settle(watching)
+    assert node.run("systemctl is-active vosctl-firewall-watch.timer") == "active"
+    assert wait_until(node.path(page).exists), node.run("systemctl status vosctl-firewall-watch", check=False)
+    assert 'vosctl_firewall_alert{figure="conntrack"} 0' in node.path(page).read_text()
+    node.settle(Wanted())
+    assert node.run("systemctl is-active vosctl-firewall-watch.timer", check=False) in ("inactive", "unknown")
+    # Back to it by a rollback, and away again by another.
+    assert node.ask("rollback")["op"] == "rolled-back"
+    assert node.run("systemctl is-active vosctl-firewall-watch.timer") == "active"
+    assert node.ask("rollback")["op"] == "rolled-back"
+    assert node.run("systemctl is-active vosctl-firewall-watch.timer", check=False) in ("inactive", "unknown")

@@ -191,9 +191,14 @@ read_units = systemd.read_units
 def begin_timers(paths: Collection[str]) -> None:
     """Start or stop the timers among changed unit files, as their files came or went; raises AgentError."""
     for path in paths:
-        if is_unit(path) and path.endswith(".timer"):
-            verb = "restart" if os.path.exists(path) else "stop"
-            result = command.run(("systemctl", verb, os.path.basename(path)), seconds=systemd.SECONDS)
-            if result.code and verb == "restart":
-                message = f"systemctl restart {os.path.basename(path)}: {result.reason}"
-                raise AgentError("io", message, item=path, step="services")
+        if not is_unit(path) or not path.endswith(".timer"):
+            continue
+        name = os.path.basename(path)
+        if os.path.exists(path):
+            result = command.run(("systemctl", "restart", name), seconds=systemd.SECONDS)
+            if result.code:
+                message = f"systemctl restart {name}: {result.reason}"
+                raise AgentError("io", message, item=name, step="services")
+        else:  # its service is gone, and systemd may have taken that for a failure
+            for verb in ("stop", "reset-failed"):
+                command.run(("systemctl", verb, name), seconds=systemd.SECONDS)

@@ -153,6 +153,9 @@ def _restore_setting(key: str, value: str | None) -> None:
 def _restore_services(node: Node, found: dict[str, Any], errors: list[str], *, booting: bool) -> None:
     if node.has_systemd and any(services.is_unit(record["path"]) for record in found["files"]):
         _attempt(errors, "systemd", services.read_units)
+        if not booting:
+            paths = [record["path"] for record in found["files"]]
+            _attempt(errors, "timers", partial(services.begin_timers, paths))
     for record in found["services"]:
         name = record["item"]["name"]
         _attempt(errors, f"service {name}", partial(services.restore, node, record, booting=booting))

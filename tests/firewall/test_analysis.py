@@ -17,7 +17,7 @@ from vosctl.compile.desired import Hook, IpSet, Ruleset
 from vosctl.compile.site import compile_site
 from vosctl.firewall.analysis.atoms import cut, joined
 from vosctl.firewall.analysis.compare import compare
-from vosctl.firewall.analysis.shadows import shadows
+from vosctl.firewall.analysis.shadows import needless, shadows
 from vosctl.firewall.analysis.space import EVERYTHING, Dimensions
 from vosctl.firewall.simulate.match import World, memberships
 from vosctl.firewall.simulate.walk import follow
@@ -127,6 +127,26 @@ def test_known_shadows(rules, hidden):
     assert found == {f"-A {rules[number - 1]}" for number in hidden}
 
 
+@pytest.mark.parametrize(
+    ("rules", "spare"),
+    [
+        (("VOS-INPUT -p udp -j DROP", "VOS-INPUT -j DROP"), [1]),
+        (("VOS-INPUT -p udp -j DROP", "VOS-INPUT -j ACCEPT"), []),
+        (("VOS-INPUT -s 192.0.2.1 -j ACCEPT", "VOS-INPUT -m set --match-set vos-a src -j ACCEPT", "VOS-INPUT -j DROP"), [1]),
+        (("VOS-INPUT -s 192.0.2.1 -j ACCEPT", "VOS-INPUT -p udp -m limit --limit 1/sec -j DROP",
+          "VOS-INPUT -m set --match-set vos-a src -j ACCEPT", "VOS-INPUT -j DROP"), []),
+        (("VOS-INPUT -p udp -j VOS-DROP-A", "VOS-INPUT -j VOS-DROP-B", "VOS-DROP-A -j DROP", "VOS-DROP-B -j DROP"), []),
+        (("VOS-INPUT -p udp -j VOS-DROP-A", "VOS-INPUT -j VOS-DROP-A", "VOS-DROP-A -j DROP"), [1]),
+        (("VOS-INPUT -p udp -j DROP",), []),  # the host's own rules might accept it
+    ],
+)  # fmt: skip
+def test_known_needless_rules(rules, spare):
+    text, _ = ruleset(*(f'{words.rpartition(" -j")[0]} -m comment --comment "a: dropped: a" -j DROP'
+                        if words.startswith("VOS-DROP") else words for words in rules))  # fmt: skip
+    found = [rule.text for rule in needless(text, SETS)]
+    assert found == [f"-A {rules[number - 1]}" for number in spare]
+
+
 def test_a_shadow_names_the_rules_that_make_it():
     rules, _ = ruleset("VOS-INPUT -s 192.0.2.0/25 -j DROP", "VOS-INPUT -p udp -j NFLOG",
                        "VOS-INPUT -s 192.0.2.128/25 -j ACCEPT", "VOS-INPUT -s 192.0.2.0/24 -j DROP")  # fmt: skip
@@ -152,7 +172,7 @@ def test_no_packet_ever_reaches_a_shadowed_rule(family):
     assert hidden > 30
 
 
-def test_shipped_rulesets_have_no_shadow():
+def test_shipped_rulesets_have_no_shadow_and_nothing_needless():
     example, problems = read_site(SiteOptions(inventory=(EXAMPLE,)))
     assert not problems.errors
     for desired in (
@@ -161,6 +181,7 @@ def test_shipped_rulesets_have_no_shadow():
     ):
         for each in desired.rulesets:
             assert [shadow.rule.text for shadow in shadows(each, desired.sets)] == []
+            assert [rule.text for rule in needless(each, desired.sets)] == []
 
 
 def edge(**changes):

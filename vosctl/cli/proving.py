@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from vosctl.cli.rule_place import rule_place
 from vosctl.compile.desired import Desired
-from vosctl.firewall.analysis.shadows import shadows
+from vosctl.firewall.analysis.shadows import Shadow, shadows
 from vosctl.firewall.proof import Failure, Obstacle, failures, obstacles
 from vosctl.report.trace import described
 from vosctl.site.model import Node, Site
@@ -17,6 +18,8 @@ from vosctl.site.suggest import listed
 from vosctl.site.tree import Mark
 from vosctl.site.written import Places
 
+_OWN_ADDRESS = re.compile(r" -d \S+")
+
 
 def prove(site: Site, desired: Mapping[str, Desired], places: Places, *, analyse: bool = False) -> Problems:
     """Return what the compiled filters do otherwise than the site asks, each finding once with its nodes.
@@ -24,8 +27,9 @@ def prove(site: Site, desired: Mapping[str, Desired], places: Places, *, analyse
     With ``analyse``, rules that no packet can reach are warnings, too.
     """
     found: dict[Problem, list[str]] = {}
+    known: dict[tuple[str, ...], list[Shadow]] = {}
     for name, node in desired.items():
-        hidden = _shadowed(name, node, places) if analyse else ()
+        hidden = _shadowed(name, node, places, known) if analyse else ()
         for problem in dict.fromkeys((*_of_node(site.nodes[name], node, places), *hidden)):
             found.setdefault(problem, []).append(name)
     problems = Problems()
@@ -75,10 +79,16 @@ def _shut_out(node: Node, obstacle: Obstacle, places: Places) -> Problem:
     return Problem("firewall-unproven", message, mark, path, hint, Severity.WARNING)
 
 
-def _shadowed(name: str, desired: Desired, places: Places) -> Iterator[Problem]:
+def _shadowed(
+    name: str, desired: Desired, places: Places, known: dict[tuple[str, ...], list[Shadow]]
+) -> Iterator[Problem]:
+    """Yield the node's shadowed rules; nodes that differ in their own addresses only are analysed once."""
     place = rule_place(places, name)
     for ruleset in desired.rulesets:
-        for shadow in shadows(ruleset, desired.sets):
+        key = (_OWN_ADDRESS.sub("", ruleset.text), *(ipset.digest for ipset in desired.sets))
+        if key not in known:
+            known[key] = list(shadows(ruleset, desired.sets))
+        for shadow in known[key]:
             rule = shadow.rule
             paths = dict.fromkeys(each.path for each in shadow.by if each.path != rule.path)
             by = ", ".join(f"{path} ({place(path)})" for path in paths) or "others of its kind"

@@ -90,6 +90,10 @@ def test_rules_lost_by_hand_are_loaded_again(nodes):
     assert nodes.held("edge-b") == before
 
 
+# The site's own test would tell of it, too.
+LOCKED_OUT = '{"firewall": {"admin": ["192.0.2.0/24"], "tests": {"administrators reach SSH": null}}}'
+
+
 def test_a_plan_that_cuts_the_controller_off_is_refused(nodes):
     before = nodes.held("edge-a")
     shown = nodes.vosctl(
@@ -98,7 +102,7 @@ def test_a_plan_that_cuts_the_controller_off_is_refused(nodes):
         "-l",
         "edge-a",
         "-e",
-        '{"firewall": {"admin": ["192.0.2.0/24"]}}',
+        LOCKED_OUT,
         code=2,
     )
     assert "10.231.255.1" in shown
@@ -109,7 +113,7 @@ def test_a_plan_that_cuts_the_controller_off_is_refused(nodes):
 def test_a_change_that_cuts_the_controller_off_reverts_by_itself(nodes):
     before = nodes.held("edge-a")
     shown = nodes.vosctl(
-        "apply", "playbooks/site.yml", "-l", "edge-a", "-e", '{"firewall": {"admin": ["192.0.2.0/24"]}}',
+        "apply", "playbooks/site.yml", "-l", "edge-a", "-e", LOCKED_OUT,
         "--allow-lockout", "--confirm-window", "4", "--connect-timeout", "2", code=6,
     )  # fmt: skip
     assert "rolled_back" in shown

@@ -109,7 +109,7 @@ def test_relay_control_elsewhere_than_loopback_is_for_administrators(lab, family
 
 def counted(lab, family, purpose, packets):
     """Return by how much the rule's counter moved."""
-    key = next(key for key in lab.counters(family) if key[1] == f"firewall: {purpose}")
+    key = next(key for key in lab.counters(family) if key[1] == f"firewall.enabled: {purpose}")
     before = lab.counters(family)[key]
     lab.raw([bytes(each) for each in packets], family)
     lab.delivered(family, lab.listener(family))

@@ -29,7 +29,7 @@ _SECOND = {4: "10.231.0.9", 6: "fd00:231::9"}
 _ELSEWHERE = ("192.0.2.0/24", "203.0.113.0/24", "198.51.100.0/24", "198.18.0.0/15", "2001:db8::/32")
 _MARKED = {4: (socket.IPPROTO_IP, socket.IP_TOS), 6: (socket.IPPROTO_IPV6, socket.IPV6_TCLASS)}
 _BATCH = 60
-_FEWEST_FLOODED = 300
+_FEWEST_FLOODED = 150
 _SLOWEST_BATCH = 5  # seconds; no source comes near a budget
 _SLOWEST_FLOOD = 0.05  # seconds in which the largest budget here (10 a second) grows by half a packet
 _LAST_REPORT = 2.2  # seconds after which a link that came up has told its multicast groups twice (RFC 3810)
@@ -225,7 +225,7 @@ def fresh(lab, desired):
 def test_compiled_policies(quiet_lab):
     dice, strangers = dice_of_the_day(), Strangers()
     sent = 0
-    for _ in range(14):
+    for _ in range(10):
         desired = policy(dice)
         fresh(quiet_lab, desired)
         for ruleset in desired.rulesets:
@@ -234,7 +234,7 @@ def test_compiled_policies(quiet_lab):
                 duel.send([one(dice, ruleset.family, strangers) for _ in range(_BATCH)])
             duel.send(flood(dice, ruleset.family, strangers), slowest=_SLOWEST_FLOOD)
             sent += duel.sent
-    assert sent >= 3360 + _FEWEST_FLOODED
+    assert sent >= 2400 + _FEWEST_FLOODED
 
 
 def one(dice, family, strangers):
@@ -244,7 +244,7 @@ def one(dice, family, strangers):
 def test_every_match_alone_and_together(quiet_lab):
     dice, strangers = dice_of_the_day(), Strangers()
     sent = 0
-    for turn in range(26):
+    for turn in range(18):
         family = 4 if turn % 2 else 6
         desired = Rules(dice, family).desired()
         fresh(quiet_lab, desired)
@@ -252,7 +252,7 @@ def test_every_match_alone_and_together(quiet_lab):
         for _ in range(2):
             duel.send([one(dice, family, strangers) for _ in range(_BATCH)])
         sent += duel.sent
-    assert sent >= 1800
+    assert sent >= 1300
 
 
 def test_flows_that_the_node_began_and_what_leaves_it(quiet_lab):

@@ -199,6 +199,7 @@ class Watch:
                 "Mean one-way delay of the streams now: half the round trip, and playout.",
                 _delay,
             ),
+            ("playout_seconds", "Mean delay of the jitter buffers now.", _playout),
             ("mos", "Mean opinion score of the streams now, by the E-model (ITU-T G.107).", _mos),
         ):
             samples_now = [(_peer(peer), _mean(map(value, found))) for peer, found in sorted(legs.items())]
@@ -232,6 +233,10 @@ def _jitter(leg: Json) -> Optional[float]:
 def _delay(leg: Json) -> Optional[float]:
     found = latency(leg)
     return None if found is None else found / 1000
+
+
+def _playout(leg: Json) -> Optional[float]:
+    return float(leg.get("playout_ms") or 0.0) / 1000 or None
 
 
 def _mos(leg: Json) -> Optional[float]:

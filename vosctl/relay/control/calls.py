@@ -105,7 +105,7 @@ class Branch:
     """An offer and its answers; a forked INVITE makes several of one call-id. Party 0 is the offerer.
 
     ``created`` and ``since``, the first answer, are seconds since the epoch. Of a call in ``bypass`` the
-    relay carries no media and changes no description.
+    relay carries no media and changes no description. ``past`` is what streams that are over had counted.
     """
 
     call_id: str
@@ -119,6 +119,7 @@ class Branch:
     since: float = 0.0
     bypass: bool = False
     recording: str = ""
+    past: Tuple[int, ...] = ()
 
     @property
     def names(self) -> Set[str]:
@@ -164,6 +165,7 @@ def branch_from_json(tree: Dict[str, Any]) -> Branch:
     first, second = values["parties"]
     values["parties"] = (_party(first), _party(second))
     values["streams"] = tuple(_stream(stream) for stream in values["streams"])
+    values["past"] = tuple(values.get("past", ()))
     return Branch(**values)
 
 

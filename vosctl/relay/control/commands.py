@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple
 
 from vosctl.relay.control import admission, interfaces, jitter, legs, negotiate, proxying, report, sdp
 from vosctl.relay.control.admission import Admission, Deadlines, LimitReachedError
-from vosctl.relay.control.calls import Branch, Calls, Party, branch_from_json
+from vosctl.relay.control.calls import Branch, Calls, Party
 from vosctl.relay.control.config import Config, Peer
 from vosctl.relay.control.features import Features
 from vosctl.relay.control.locks import Locks
@@ -79,7 +78,7 @@ class Commands:
     async def _offer(self, request: Request) -> Reply:
         if not request.from_tag:
             raise RefusalError("No from-tag in message")
-        description = _description(request)
+        description = negotiate.read_sdp(request)
         found = self.calls.offered(request)
         if found is not None:
             old, side = found
@@ -110,7 +109,7 @@ class Commands:
         if old is None or old.bypass:
             peers = self._peers(branch, side)
             if not proxying.carries(self.config, request, description, peers):
-                self.calls.put(replace(branch, bypass=True))
+                await self._keep(replace(branch, bypass=True))
                 return {"result": "ok", "sdp": request.sdp}
             branch = replace(branch, bypass=False)
             near, far = interfaces.places(self.config, request, description, peers)
@@ -130,7 +129,7 @@ class Commands:
                 raise RefusalError(f"No {name} in message")
         if not self.calls.of(request.call_id):
             raise RefusalError(UNKNOWN_CALL)
-        description = _description(request)
+        description = negotiate.read_sdp(request)
         found = self.calls.answered(request)
         if found is None:
             raise RefusalError("No offer with these tags")
@@ -140,7 +139,7 @@ class Commands:
         party = replace(party, name=name, source=request.source or party.source)
         branch = replace(old.with_party(side, party), since=old.since or time.time())
         if old.bypass:
-            self._put(replace(branch, answered=True))
+            await self._keep(replace(branch, answered=True))
             return {"result": "ok", "sdp": request.sdp}
         after = negotiate.answer(Step(self.config, request, branch, side), description)
         after = await self._settle(old, after)
@@ -215,11 +214,27 @@ class Commands:
                 )
                 if command.name == "add":
                     branch = legs.with_ports(branch, command.stream, reply)
+                elif command.name == "remove":
+                    branch = self._ended(legs.without_ports(branch, command.stream), reply)
         except MediaError:
             await self._undo(old, new, done)
             raise
         self._put(branch)
         return branch
+
+    async def _keep(self, branch: Branch) -> None:
+        """Keep a branch of which media carries nothing; media holds its record, for a control that starts anew."""
+        self._put(branch)
+        try:
+            await self._media.request("keep", call=branch.media_id, blob=branch.record())
+        except MediaDownError:
+            LOG.debug("call %s: media is away; it hears of the call when it is back", _short(branch.call_id))
+
+    def _ended(self, branch: Branch, reply: Dict[str, Any]) -> Branch:
+        """Return the branch with what its ended stream had counted."""
+        counted = list((reply["counters"] or {}).get("streams", []))
+        self.tally.add(branch, counted)
+        return replace(branch, past=report.added(branch.past, counted))
 
     async def _undo(self, old: Optional[Branch], new: Branch, done: List[legs.Command]) -> None:
         try:
@@ -235,7 +250,9 @@ class Commands:
 
     async def _take_back(self, command: legs.Command, old: Branch) -> None:
         if command.name == "add":
-            await self._media.request("remove", call=old.media_id, stream=command.stream)
+            await self._media.request("remove", call=old.media_id, stream=command.stream, blob=old.record())
+            return
+        if command.name == "remove":
             return
         await self._media.request(
             "change", call=old.media_id, stream=command.stream, **command.undo, blob=old.record()
@@ -252,8 +269,6 @@ class Commands:
         """End the branch; ``why`` is ``deleted``, ``silent`` or ``duration``."""
         self.calls.drop(branch)
         self.tally.ended[why] += 1
-        if not any(stream.open for stream in branch.streams):
-            return []
         try:
             reply = await self._media.request("remove", call=branch.media_id)
         except MediaDownError as error:
@@ -267,8 +282,11 @@ class Commands:
 
     async def restore(self, held: List[Dict[str, Any]]) -> None:
         """Take over the calls that media holds; what carries no readable record of ours is removed."""
-        branches = {str(call.get("call")): _restored(call) for call in held}
+        branches = {str(call.get("call")): legs.restored(call) for call in held}
+        bypassing = [branch for branch in self.calls if branch.bypass and branch.media_id not in branches]
         self.calls.clear()
+        for around in bypassing:
+            await self._keep(around)
         for branch in branches.values():
             if branch is not None:
                 self.calls.put(branch)
@@ -362,15 +380,6 @@ def _parties(branch: Branch) -> str:
     return " to ".join(party.name or "unnamed" for party in branch.parties)
 
 
-def _description(request: Request) -> sdp.Description:
-    if not request.sdp.strip():
-        raise RefusalError("Failed to parse SDP")
-    try:
-        return sdp.parse(request.sdp)
-    except sdp.SdpError as error:
-        raise RefusalError(f"Failed to parse SDP: {error}") from None
-
-
 def _bound(branch: Branch, request: Request, side: int) -> Branch:
     """Return the branch with what a further offer from ``side`` tells of its parties."""
     sender = branch.parties[side]
@@ -384,16 +393,3 @@ def _bound(branch: Branch, request: Request, side: int) -> Branch:
 def _dscp(request: Request, configured: int) -> int:
     text = request.text("tos")
     return int(text) >> 2 if text.isdecimal() and int(text) <= 255 else configured
-
-
-def _restored(call: Dict[str, Any]) -> Optional[Branch]:
-    try:
-        blob = call["blob"]
-        branch = branch_from_json(json.loads(blob) if isinstance(blob, str) else blob)
-        for stream in call["streams"]:
-            # Control may have ended between a stream's start and the record of it.
-            if stream["stream"] < len(branch.streams):
-                branch = legs.with_ports(branch, stream["stream"], stream)
-    except (KeyError, TypeError, ValueError):
-        return None
-    return branch if branch.media_id == call.get("call") else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from vosctl.relay.control.calls import Branch, End, Party, Stream
+from vosctl.relay.control.calls import Branch, End, Party, Stream, branch_from_json
 from vosctl.relay.control.values import replace
 
 Leg = Dict[str, Any]
@@ -67,19 +68,23 @@ def _legs(branch: Branch, stream: Stream) -> List[Leg]:
 def commands(old: Optional[Branch], new: Branch) -> List[Command]:
     """Return what brings media from ``old`` to ``new``, whose record goes with the last command.
 
-    Streams that media does not hold yet are added, others changed in what differs. The order of
-    sides is that of the parties.
+    Streams that media does not hold yet are added, others changed in what differs, rejected ones
+    removed. The order of sides is that of the parties.
     """
     result = []
     for index, stream in enumerate(new.streams):
         before = old.streams[index] if old is not None and index < len(old.streams) else None
+        if stream.rejected:
+            continue
         if before is not None and old is not None and before.open:
             command = _change(index, _legs(old, before), _legs(new, stream))
             if command is not None:
                 result.append(command)
-        elif not stream.rejected:
+        else:
             first, second = _legs(new, stream)
             result.append(Command("add", index, {"a": first, "b": second}, {}))
+    # What cannot be taken back comes last.
+    result.extend(Command("remove", index, {}, {}) for index in _closing(old, new))
     opened = opening(new)
     if not result and opened != old and any(stream.open for stream in opened.streams):
         first_open = next(at for at, stream in enumerate(opened.streams) if stream.open)
@@ -91,9 +96,26 @@ def commands(old: Optional[Branch], new: Branch) -> List[Command]:
 
 
 def opening(branch: Branch) -> Branch:
-    """Return the branch with every stream that is not rejected marked as held by media."""
-    streams = tuple(stream if stream.rejected else replace(stream, open=True) for stream in branch.streams)
+    """Return the branch with every stream that is not rejected marked as held by media, and no other."""
+    streams = tuple(_closed(s) if s.rejected else replace(s, open=True) for s in branch.streams)
     return replace(branch, streams=streams)
+
+
+def _closing(old: Optional[Branch], new: Branch) -> List[int]:
+    """Return the streams that media holds and that are rejected now: their ports are free for others."""
+    held = [] if old is None else [at for at, stream in enumerate(old.streams) if stream.open]
+    return [at for at in held if new.streams[at].rejected]
+
+
+def _closed(stream: Stream) -> Stream:
+    first, second = (replace(end, local=None) for end in stream.ends)
+    return replace(stream, open=False, ends=(first, second))
+
+
+def without_ports(branch: Branch, index: int) -> Branch:
+    """Return the branch after media has ended the stream."""
+    stream = _closed(branch.streams[index])
+    return replace(branch, streams=(*branch.streams[:index], stream, *branch.streams[index + 1 :]))
 
 
 def _change(index: int, before: List[Leg], after: List[Leg]) -> Optional[Command]:
@@ -114,3 +136,17 @@ def with_ports(branch: Branch, index: int, sides: Dict[str, Any]) -> Branch:
         end = replace(stream.ends[at], local=(int(given["local"][1]), int(given["rtcp"])))
         stream = stream.with_end(at, end)
     return replace(branch, streams=(*branch.streams[:index], stream, *branch.streams[index + 1 :]))
+
+
+def restored(call: Dict[str, Any]) -> Optional[Branch]:
+    """Return the branch of a call that media dumps, None when it carries no readable record of ours."""
+    try:
+        blob = call["blob"]
+        branch = branch_from_json(json.loads(blob) if isinstance(blob, str) else blob)
+        for stream in call["streams"]:
+            # Control may have ended between a stream's start and the record of it.
+            if stream["stream"] < len(branch.streams):
+                branch = with_ports(branch, stream["stream"], stream)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return branch if branch.media_id == call.get("call") else None

@@ -27,6 +27,16 @@ class Step(NamedTuple):
         return self.config.peers.get(self.branch.parties[side].name)
 
 
+def read_sdp(request: Request) -> sdp.Description:
+    """Return the description in the request. Raises ``RefusalError``."""
+    if not request.sdp.strip():
+        raise RefusalError("Failed to parse SDP")
+    try:
+        return sdp.parse(request.sdp)
+    except sdp.SdpError as error:
+        raise RefusalError(f"Failed to parse SDP: {error}") from None
+
+
 def offer(step: Step, description: sdp.Description) -> Branch:
     """Return the branch after an offer. Raises ``RefusalError``."""
     branch = step.branch

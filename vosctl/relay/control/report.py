@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from vosctl.relay.control import quality
 from vosctl.relay.control.calls import Branch, End
@@ -19,6 +19,10 @@ def totals(branches: Sequence[Branch], counted: Sequence[Streams]) -> Json:
     ``counted`` holds, for each branch, what media counts for its streams.
     """
     rtp, rtcp = _sum(), _sum()
+    for branch in branches:
+        if branch.past:
+            _add(rtp, dict(zip(("packets", "bytes", "errors"), branch.past)))  # noqa: B905 (Python 3.9)
+            _add(rtcp, dict(zip(("packets", "bytes"), branch.past[3:])))  # noqa: B905 (Python 3.9)
     tags: Dict[str, Json] = {}
     for index, branch in enumerate(branches):
         for stream in counted[index]:
@@ -36,6 +40,15 @@ def totals(branches: Sequence[Branch], counted: Sequence[Streams]) -> Json:
         "tags": tags,
         "SSRC": _scores(branches, counted),
     }
+
+
+def added(past: Tuple[int, ...], counted: Streams) -> Tuple[int, ...]:
+    """Return packets, bytes and errors of RTP, packets and bytes of RTCP, with those of the streams ``counted``."""
+    total = list(past or (0, 0, 0, 0, 0))
+    for leg in (stream[name] for stream in counted for name in SIDES):
+        values = (*_rtp(leg).values(), *list(_rtcp(leg).values())[:2])
+        total = [before + value for before, value in zip(total, values)]  # noqa: B905 (Python 3.9)
+    return tuple(total)
 
 
 def _scores(branches: Sequence[Branch], counted: Sequence[Streams]) -> Json:

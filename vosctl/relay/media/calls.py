@@ -118,16 +118,25 @@ class Calls:
         if blob is not None:
             self._calls[name].blob = blob
 
-    def remove(self, name: str, number: Optional[int] = None) -> Optional[Json]:
+    def keep(self, name: str, blob: Any) -> None:
+        """Hold control's record of a call, which need not have a stream; it stays until the call is removed."""
+        self._calls.setdefault(name, Call()).blob = blob
+
+    def remove(self, name: str, number: Optional[int] = None, blob: Any = None) -> Optional[Json]:
         """End a call, or its stream ``number``; return the last counters, None when there was no such call.
 
-        The call ends with its last stream.
+        The call ends with its last stream, unless there is a ``blob`` to hold further.
         """
         if name not in self._calls:
             return None
-        streams = self._calls[name].streams
-        ending = [each for each in sorted(streams) if number in {None, each}]
-        return {"streams": [self._end(streams[each]) for each in ending]}
+        call = self._calls[name]
+        ending = [each for each in sorted(call.streams) if number in {None, each}]
+        told = {"streams": [self._end(call.streams[each]) for each in ending]}
+        if blob is not None:
+            call.blob = blob
+        elif not call.streams:
+            del self._calls[name]
+        return told
 
     def dump(self) -> List[Json]:
         """Return every call with its blob, legs, ports and counters."""
@@ -268,10 +277,7 @@ class Calls:
         told: Json = {"stream": running.number}
         for at, side in enumerate(SIDES):
             told[side] = {**_places(running, at), **state(running.stream.views[at])}
-        streams = self._calls[running.call].streams
-        del streams[running.number]
-        if not streams:
-            del self._calls[running.call]
+        del self._calls[running.call].streams[running.number]
         del self._by_id[running.id]
         for at, last in enumerate(self._plane.remove(running.stream)):
             told[SIDES[at]].update(tallies(last))

@@ -80,10 +80,11 @@ class Node:
         self.paths.keys.write_text(json.dumps(keys, sort_keys=True, indent=1) + "\n")
         self.paths.keys.chmod(0o600)
 
-    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*self.command, command, "--root", str(self.root)],
+            [*self.command, *words, "--root", str(self.root)],
             check=False,
+            input=given,
             capture_output=True,
             text=True,
             timeout=60,

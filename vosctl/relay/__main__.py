@@ -1,4 +1,4 @@
-"""The command ``vosctl-relay``: supervise, control, media, status, stop."""
+"""The command ``vosctl-relay``: supervise, control, media, status, keys, stop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Dict, Optional, Sequence
 
 from vosctl.errors import RelayError, VosctlError
-from vosctl.relay import admin, handover, logs, privileges, supervise
+from vosctl.relay import admin, handover, keys, logs, privileges, supervise
 from vosctl.relay.paths import CONFIG, KEYS, RUN, RelayPaths
 
 LOG = logging.getLogger("vosctl.relay")
@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
         "control": "run the control process (the supervisor does)",
         "media": "run the media process (the supervisor does)",
         "status": "print what the running relay says of itself",
+        "keys": "show the keys of the trunks, or change them under running calls",
         "stop": "end the relay and wait until it is gone",
     }
     for name, text in helps.items():
@@ -39,6 +40,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--keys", type=Path, default=KEYS, metavar="FILE")
         command.add_argument("--run", type=Path, default=RUN, metavar="DIR")
         command.add_argument("--log", type=Path, metavar="FILE", help="default: standard error")
+        if name == "keys":
+            keys.add_arguments(command)
         if name == "supervise":
             command.add_argument("--foreground", action="store_true", help="stay, as systemd wants it")
             command.add_argument("--resume", metavar="STATE", help=argparse.SUPPRESS)
@@ -63,7 +66,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if options.command == "stop":
             sys.stdout.write("stopped\n" if supervise.stop(paths) else "not running\n")
             return 0
-        return _status(paths)
+        return keys.run(paths, options) if options.command == "keys" else _status(paths)
     except VosctlError as error:
         sys.stderr.write(f"vosctl-relay: {error}\n")
         return error.exit_code

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from vosctl.relay.media.calls import SIDES, Calls, Json, Running
 from vosctl.relay.media.errors import RequestError
 from vosctl.relay.media.plane import Plane
-from vosctl.relay.media.recorder import Recorder
+from vosctl.relay.media.recorder import MAX_FILE, Recorder
 
 MAX_SOUND = 4 << 20
 MAX_DIGITS = 64
@@ -83,7 +83,7 @@ class Insertions:
         return {}
 
     def record(self, request: Mapping[str, Any]) -> Json:
-        """Write all packets of a call to the new pcap file ``path``; without a path, end that."""
+        """Write all packets of a call to the new pcap file ``path``, ``most`` bytes of them; without a path, end that."""
         name, path = str(request.get("call")), request.get("path")
         streams = self._calls.running(name)
         if path is None:
@@ -94,7 +94,8 @@ class Insertions:
             raise RequestError("record.path: must be an absolute path")
         if self._recorder is None:
             self._recorder = Recorder(_checked(self._library.vos_tap_open()), self._library.vos_tap_lost)
-        self._recorder.start(name, path, [running.id for running in streams])
+        most = _number(request, "most", 1024, 1 << 40, MAX_FILE)
+        self._recorder.start(name, path, [running.id for running in streams], most=most)
         self._tap(streams, on=True)
         return {}
 

@@ -72,16 +72,21 @@ def describe(
 ) -> str:
     """Return the SDP for the party ``to_side``: ``description`` with the relay in the place of its sender."""
     party = branch.parties[to_side]
+    # An offer of multiplexing names the port for RTCP that holds without it, unless it must not be without.
+    one_port = answering or "require" in request.words("rtcp-mux")
     return write(
         description,
         request.advertised or party.advertised or party.address,
-        [_outgoing(branch, index, to_side, answering=answering) for index in range(len(description.media))],
+        [
+            _outgoing(branch, index, to_side, answering=answering, one_port=one_port)
+            for index in range(len(description.media))
+        ],
         replace_origin="origin" in request.replace,
         rtcp_attribute="no-rtcp-attribute" not in request.flags,
     )
 
 
-def _outgoing(branch: Branch, index: int, to_side: int, *, answering: bool) -> Outgoing:
+def _outgoing(branch: Branch, index: int, to_side: int, *, answering: bool, one_port: bool) -> Outgoing:
     if index >= len(branch.streams) or branch.streams[index].rejected:
         return REJECTED
     stream = branch.streams[index]
@@ -92,7 +97,7 @@ def _outgoing(branch: Branch, index: int, to_side: int, *, answering: bool) -> O
     mux = end.mux if answering else end.wants_mux
     return Outgoing(
         port=rtp,
-        rtcp_port=rtp if answering and mux else rtcp,
+        rtcp_port=rtp if one_port and mux else rtcp,
         mux=mux,
         direction=other.direction,
         protocol=end.protocol,

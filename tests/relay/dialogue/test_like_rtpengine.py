@@ -57,6 +57,13 @@ AUDIO = (
     "a=fmtp:101 0-15",
     "a=ptime:20",
 )
+FAX = (
+    "m=image {port} udptl t38",
+    "a=T38FaxVersion:0",
+    "a=T38MaxBitRate:14400",
+    "a=T38FaxUdpEC:t38UDPRedundancy",
+)
+FAX2 = ("m=image {port2} udptl t38", "a=T38FaxVersion:0")
 VIDEO = ("m=video {port2} RTP/AVP 96", "a=rtpmap:96 H264/90000")
 ONE, TWO, SIX = "198.51.100.10", "198.51.100.20", "2001:db8::20"
 
@@ -136,6 +143,15 @@ DIALOGUES = {
     "three streams, one rejected": [
         offer(*AUDIO, *VIDEO, "m=audio {port4} RTP/AVP 0", "a=rtpmap:0 PCMU/8000"),
         answer(*AUDIO, "m=video 0 RTP/AVP 96", "m=audio {port4} RTP/AVP 0", "a=rtpmap:0 PCMU/8000"), DELETE,
+    ],
+    "a fax": [offer(*FAX), answer(*FAX), DELETE],
+    "sound becomes a fax and sound again": [
+        offer(*AUDIO), answer(*AUDIO), offer(*FAX, **{"to-tag": "two"}), answer(*FAX),
+        offer(*AUDIO, **{"to-tag": "two"}), answer(*AUDIO), DELETE,
+    ],
+    "a fax beside sound": [
+        offer(*AUDIO, *FAX2), answer(*AUDIO, *FAX2), offer(*AUDIO, *FAX2, **{"to-tag": "two"}),
+        answer(*AUDIO, "m=image 0 udptl t38"), DELETE,
     ],
     "origin": [offer(*AUDIO, replace=["origin"]), answer(*AUDIO, replace=["origin"]), DELETE],
     "direction of the session": [offer(*AUDIO, session=("a=sendonly",)), answer(*AUDIO, "a=recvonly"), DELETE],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from vosctl.relay.control import fax
 from vosctl.relay.control.calls import Branch, End, Party, Stream, branch_from_json
 from vosctl.relay.control.values import replace
 
@@ -44,6 +45,7 @@ def leg(party: Party, end: End, other: End, dscp: int) -> Leg:
         "media": "block" if "media" in party.bars else "silence" if "silence" in party.bars else "pass",
         "dtmf": "dtmf" not in party.bars,
         "events": _events(end, other),
+        "udptl": fax.runs(end) and fax.runs(other),
     }
 
 

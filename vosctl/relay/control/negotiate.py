@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional
+from typing import List, NamedTuple, Optional, Tuple
 
-from vosctl.relay.control import crypto_attr, sdes, sdp
+from vosctl.relay.control import crypto_attr, fax, sdes, sdp
 from vosctl.relay.control.calls import Branch, End, Party, Stream
 from vosctl.relay.control.config import Config, Peer
 from vosctl.relay.control.crypto_attr import PLAIN, CryptoError, Transform
@@ -26,6 +26,11 @@ class Step(NamedTuple):
         """Return the gateway or trunk at ``side``, when it has a name that the configuration knows."""
         return self.config.peers.get(self.branch.parties[side].name)
 
+    def encryption(self, side: int) -> Tuple[str, str]:
+        """Return the name of the gateway or trunk at ``side`` and its encryption mode."""
+        peer = self.peer(side)
+        return self.branch.parties[side].name, crypto_attr.NONE if peer is None else peer.mode
+
 
 def read_sdp(request: Request) -> sdp.Description:
     """Return the description in the request. Raises ``RefusalError``."""
@@ -43,7 +48,10 @@ def offer(step: Step, description: sdp.Description) -> Branch:
     streams: List[Stream] = []
     for index, media in enumerate(description.media):
         old = branch.streams[index] if index < len(branch.streams) else Stream(media.kind)
-        if media.rejected or not media.is_rtp:
+        if not media.rejected and fax.is_fax(media):
+            fax.refuse_encrypted(step.encryption(side) for side in (0, 1))
+            streams.append(fax.offered(media, old, step.side, _heard(step, media, old.ends[step.side])))
+        elif media.rejected or not media.is_rtp:
             streams.append(_rejected(old))
         else:
             streams.append(_offered(step, media, old))
@@ -60,8 +68,10 @@ def answer(step: Step, description: sdp.Description) -> Branch:
     streams: List[Stream] = []
     for index, old in enumerate(branch.streams):
         media = description.media[index] if index < len(description.media) else None
-        if old.rejected or media is None or media.rejected or not media.is_rtp:
+        if old.rejected or media is None or media.rejected or not _fits(media, old.ends[step.side]):
             streams.append(_rejected(old))
+        elif fax.is_fax(media):
+            streams.append(fax.answered(old, step.side, _heard(step, media, old.ends[step.side])))
         else:
             streams.append(_answered(step, media, old))
     return replace(branch, streams=tuple(streams), answered=True)
@@ -104,6 +114,11 @@ def _outgoing(branch: Branch, index: int, to_side: int, *, answering: bool, one_
         crypto=end.said,
         sdes=sdes.lines(end, answering=answering) if sdes.ends_here(stream) else None,
     )
+
+
+def _fits(media: sdp.Media, offered: End) -> bool:
+    """Tell whether an answer's stream is of the kind that was offered to the party of ``offered``."""
+    return fax.is_fax(media) if fax.over_udptl(offered) else media.is_rtp
 
 
 def _rejected(old: Stream) -> Stream:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from vosctl.relay.control import quality
+from vosctl.relay.control import fax, quality
 from vosctl.relay.control.calls import Branch, End
 from vosctl.relay.control.legs import SIDES
 
@@ -145,7 +145,7 @@ def _leg(branch: Branch, stream: Json, side: int) -> Json:
     other, codec = stream[SIDES[1 - side]], _codec(end, leg)
     return {
         **leg,
-        "mos": quality.leg_mos(leg, other, codec),
+        "mos": None if codec == fax.NAME else quality.leg_mos(leg, other, codec),
         "loss_percent": round(quality.loss_percent(leg), 3),
         "side": SIDES[side],
         "stream": stream["stream"],
@@ -162,7 +162,9 @@ def _leg(branch: Branch, stream: Json, side: int) -> Json:
 
 
 def _codec(end: End, leg: Json) -> str:
-    """Return the name of the codec that was last heard, else of the first that was agreed."""
+    """Return the name of the codec that was last heard, else of the first that was agreed; T38 is a fax."""
+    if fax.runs(end):
+        return fax.NAME
     heard = leg["payload_type"] if leg["packets"] else next(iter(end.pts), -1)
     name = end.codecs.get(heard) or next(iter(end.codecs.values()), "")
     return name.partition("/")[0].upper()

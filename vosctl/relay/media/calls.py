@@ -250,7 +250,7 @@ class Calls:
         if leg.source:
             conf.from_ = Addr.of(leg.source)
         conf.learn, conf.mux, conf.dscp, conf.judge = LEARN[leg.learn], leg.mux, leg.dscp, leg.judge
-        conf.send, conf.receive = leg.send, leg.receive
+        conf.send, conf.receive, conf.udptl = leg.send, leg.receive, leg.udptl
         if leg.jitter:
             conf.playout, conf.adaptive = 1, leg.jitter.adaptive
             conf.playout_ms[:] = (leg.jitter.minimum, leg.jitter.maximum, leg.jitter.start)

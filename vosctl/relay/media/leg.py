@@ -76,7 +76,7 @@ class Leg:
     """One leg of a stream. ``pts`` empty means any payload type; ``clocks`` are in Hz, 8,000 where absent.
 
     ``media`` (pass, block or silence) and ``dtmf`` (whether it passes) are about what the leg sends;
-    ``events`` are the payload types that are DTMF.
+    ``events`` are the payload types that are DTMF. With ``udptl`` it carries a fax, and nothing of RTP.
     """
 
     address: str
@@ -96,6 +96,7 @@ class Leg:
     media: str = "pass"
     dtmf: bool = True
     events: Tuple[int, ...] = ()
+    udptl: bool = False
     jitter: Optional[Jitter] = None
 
     def differences(self, other: "Leg") -> int:
@@ -130,6 +131,7 @@ class Leg:
             "media": self.media,
             "dtmf": self.dtmf,
             "events": list(self.events),
+            "udptl": self.udptl,
             "jitter": self.jitter and self.jitter.as_json(),
         }
 
@@ -259,6 +261,7 @@ _PARSERS: Dict[str, Tuple[str, Callable[[Any], Any]]] = {
     "media": ("media", _media),
     "dtmf": ("dtmf", _bool),
     "events": ("events", _pts),
+    "udptl": ("udptl", _bool),
     "jitter": ("jitter", _jitter),
 }
 

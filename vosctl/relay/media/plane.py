@@ -157,7 +157,7 @@ class LegConf(c.Structure):
         ("dscp", c.c_uint8),
         ("judge", c.c_uint8),
         ("filter", c.c_uint8),
-        ("spare", c.c_uint8),
+        ("udptl", c.c_uint8),
         ("timeout_ms", c.c_uint32),
         ("playout_ms", c.c_uint16 * 3),
         ("playout", c.c_uint8),

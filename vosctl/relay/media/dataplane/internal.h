@@ -97,7 +97,7 @@ struct vos_leg {
     struct vos_playout *playout;
     struct vos_report report[VOS_REPORTS];
     uint32_t reports;
-    bool mux, send, receive, heard, moved;
+    bool mux, send, receive, heard, moved, udptl;
     uint8_t filter, events[16];
     struct vos_player *player; /* what the relay sends here; `playing` until it is at its end */
     struct vos_digits *digits; /* what takes the place of sound that comes from here, until `digits_done` */

@@ -102,7 +102,7 @@ struct vos_leg_conf {
     int32_t rtp_fd, rtcp_fd;
     struct vos_addr local, remote, rtcp_remote, from;
     uint8_t learn, mux, send, receive;
-    uint8_t dscp, judge, filter, spare;
+    uint8_t dscp, judge, filter, udptl;
     uint32_t timeout_ms;
     struct vos_playout_conf playout;
     uint8_t payload_types[16];

@@ -6,6 +6,7 @@ Strings are bytes on the wire and ``str`` here, by UTF-8 with ``surrogateescape`
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Dict, List, Tuple, Union
 
 Value = Union[int, str, List["Value"], Dict[str, "Value"]]
@@ -32,6 +33,10 @@ def _text(value: str) -> bytes:
     return b"%d:%b" % (len(raw), raw)
 
 
+# Keys are a few dozen words that every reply repeats.
+_key = functools.lru_cache(maxsize=512)(_text)
+
+
 def _encode(value: Value, parts: List[bytes]) -> None:
     if isinstance(value, str):
         parts.append(_text(value))
@@ -40,14 +45,7 @@ def _encode(value: Value, parts: List[bytes]) -> None:
     elif isinstance(value, int):
         parts.append(b"i%de" % value)
     elif isinstance(value, dict):
-        parts.append(b"d")
-        for key, item in value.items():
-            parts.append(_text(key))
-            if isinstance(item, str):
-                parts.append(_text(item))
-            else:
-                _encode(item, parts)
-        parts.append(b"e")
+        _encode_dictionary(value, parts)
     elif isinstance(value, (list, tuple)):
         parts.append(b"l")
         for item in value:
@@ -55,6 +53,19 @@ def _encode(value: Value, parts: List[bytes]) -> None:
         parts.append(b"e")
     else:
         raise TypeError(f"bencode has no {type(value).__name__}")
+
+
+def _encode_dictionary(value: Dict[str, Value], parts: List[bytes]) -> None:
+    parts.append(b"d")
+    for key, item in value.items():
+        parts.append(_key(key))
+        if type(item) is int:
+            parts.append(b"i%de" % item)
+        elif type(item) is dict:
+            _encode_dictionary(item, parts)
+        else:
+            _encode(item, parts)
+    parts.append(b"e")
 
 
 def decode(data: bytes) -> Value:

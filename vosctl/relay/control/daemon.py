@@ -74,7 +74,7 @@ class Daemon:
         )
         try:
             if not self._stop.is_set():
-                self._server = await self._listen(self._commands.config)
+                self._server = self._listen(self._commands.config)
                 await self._export(self._commands.config)
                 await console.open()
                 LOG.info("ready: node %s, NG on %s:%d", self._commands.config.node, *self._commands.config.ng)
@@ -108,9 +108,9 @@ class Daemon:
         if not task.cancelled() and task.exception() is not None:
             LOG.error("a task failed", exc_info=task.exception())
 
-    async def _listen(self, config: Config) -> NgServer:
+    def _listen(self, config: Config) -> NgServer:
         try:
-            return await listen(config.ng, self._commands.handle, self._replies)
+            return listen(config.ng, self._commands.handle, self._replies)
         except OSError as error:
             host, port = config.ng
             raise RelayError(
@@ -197,7 +197,7 @@ class Daemon:
     async def _take(self, config: Config) -> None:
         """Go on with ``config``, or with the old one in every part."""
         old = self._commands.config
-        fresh = await self._listen(config) if config.ng != old.ng else None
+        fresh = self._listen(config) if config.ng != old.ng else None
         try:
             await self._export(config)
             if self._media.ready.is_set():

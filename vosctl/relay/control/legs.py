@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+import functools
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from vosctl.relay.control import fax
-from vosctl.relay.control.calls import Branch, End, Party, Stream, branch_from_json
+from vosctl.relay.control.calls import Branch, End, Party, Stream, branch_from_record
 from vosctl.relay.control.values import replace
 
 Leg = Dict[str, Any]
@@ -27,16 +27,15 @@ class Command(NamedTuple):
 
 def leg(party: Party, end: End, other: End, dscp: int) -> Leg:
     """Return one end as the media process takes it; ``other`` is that of the party it talks to."""
-    remote = end.remote
     return {
         "address": party.address,
-        "remote": remote and list(remote),
-        "rtcp_remote": (remote if end.mux else end.rtcp) and list((remote if end.mux else end.rtcp) or ()),
+        "remote": end.remote,
+        "rtcp_remote": end.remote if end.mux else end.rtcp,
         "mux": end.mux,
         "learn": end.learn,
         "from": end.source or None,
         "pts": sorted(end.pts),
-        "clocks": {str(number): clock for number, clock in _clocks(end.codecs)},
+        "clocks": _clocks(end.codecs),
         "rx": end.rx.as_json(),
         "tx": end.tx.as_json(),
         "dscp": dscp,
@@ -51,15 +50,27 @@ def leg(party: Party, end: End, other: End, dscp: int) -> Leg:
 
 def _events(end: End, other: End) -> List[int]:
     """Return the types that DTMF may come with: a party sends with the numbers of the other's description."""
-    codecs = (*end.codecs.items(), *other.codecs.items())
-    return sorted({number for number, name in codecs if name.startswith("telephone-event/")})
+    return sorted(
+        {
+            n
+            for codecs in (end.codecs, other.codecs)
+            for n in codecs
+            if codecs[n].startswith("telephone-event/")
+        }
+    )
 
 
-def _clocks(codecs: Dict[int, str]) -> List[Tuple[int, int]]:
+@functools.lru_cache(maxsize=1024)
+def _clock(codec: str) -> int:
+    """Return the RTP clock in a codec's name, in Hz; 0 where it names none that can be."""
+    rate = codec.split("/")[1:2]
+    return int(rate[0]) if rate and rate[0].isdecimal() and 0 < int(rate[0]) <= 10_000_000 else 0
+
+
+def _clocks(codecs: Dict[int, str]) -> Dict[str, int]:
     """Return the RTP clocks that are not 8,000 Hz, by payload type."""
-    found = ((number, name.split("/")[1:2]) for number, name in codecs.items())
-    clocks = [(number, int(rate[0])) for number, rate in found if rate and rate[0].isdecimal()]
-    return [(number, clock) for number, clock in clocks if clock != 8000 and 0 < clock <= 10_000_000]
+    clocks = {str(number): _clock(name) for number, name in codecs.items()}
+    return {number: clock for number, clock in clocks.items() if clock not in {0, 8000}}
 
 
 def _legs(branch: Branch, stream: Stream) -> List[Leg]:
@@ -143,8 +154,7 @@ def with_ports(branch: Branch, index: int, sides: Dict[str, Any]) -> Branch:
 def restored(call: Dict[str, Any]) -> Optional[Branch]:
     """Return the branch of a call that media dumps, None when it carries no readable record of ours."""
     try:
-        blob = call["blob"]
-        branch = branch_from_json(json.loads(blob) if isinstance(blob, str) else blob)
+        branch = branch_from_record(call["blob"])
         for stream in call["streams"]:
             # Control may have ended between a stream's start and the record of it.
             if stream["stream"] < len(branch.streams):

@@ -12,6 +12,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from monitoring import get, samples
 from pylibsrtp import Policy, Session
 from relay_calls import address, attribute, g711, target, until
 
@@ -196,12 +197,45 @@ def test_a_telephone_that_has_long_been_talking_is_heard_after_a_restart_of_medi
             heard += callee.drain(1, 0.2 if heard == 0 else 2.0) == [packet]
         # Nineteen counters, eight tried on each packet: the third one finds its own.
         assert heard == 58
-        leg = node.ask("calls")["calls"][0]["legs"][0]
+        leg = legs(node)[0]
         assert (leg["unauthentic"], leg["key_mismatch"]) == (2, False)
 
 
 def numbered(packet, index):
     return packet[:2] + struct.pack("!H", index % 65536) + packet[4:]
+
+
+def test_a_wrong_srtp_key_is_named_in_calls_metrics_and_log_within_three_seconds(nodes, phones):
+    node, caller, callee = nodes("edge"), phones(), phones()
+    node.config["metrics"] = {"listen": [node.address, 9110]}
+    node.gateway("acme", caller.address)
+    node.start()
+    suite = "AES_CM_128_HMAC_SHA1_80"
+    wrong = session(suite, base64.b64encode(bytes(range(50, 80))).decode(), Policy.SSRC_ANY_OUTBOUND)
+    offer = savp(caller.sdp(), f"1 {suite} inline:{KEY}")
+    with node.client() as ng:
+        ng.offer("c", "f", offer, transport_protocol="RTP/AVP", vos_from="acme")
+        to_caller = ng.answer("c", "f", "t", callee.sdp())
+        began = time.monotonic()
+        for packet in g711(60, seed=1):
+            caller.send(wrong.protect(packet), to_caller)
+            time.sleep(0.02)
+        until(lambda: f"call c: suspected key mismatch from `acme`, srtp with key `{suite}`" in node.log())
+        assert time.monotonic() - began < 3
+        leg = until(lambda: [leg for leg in legs(node) if leg["key_mismatch"]])[0]
+        assert (leg["name"], leg["unauthentic"], leg["packets"]) == ("acme", 60, 0)
+        found = samples(get(node)[1])
+        assert found['vosctl_relay_key_mismatch_total{peer="acme"}'] == 1
+        assert found['vosctl_relay_unauthentic_packets_total{peer="acme"}'] == 60
+        assert callee.silent()
+        # The right key ends the suspicion.
+        right = session(suite, KEY, Policy.SSRC_ANY_OUTBOUND)
+        talk(caller, callee, to_caller, protect=right.protect, seed=2, count=5)
+        assert not any(leg["key_mismatch"] for leg in legs(node))
+
+
+def legs(node):
+    return node.ask("calls")["calls"][0]["legs"]
 
 
 def test_an_srtp_trunk_takes_no_plain_offer(nodes, phones):

@@ -15,6 +15,7 @@ def test_what_a_gateway_sends_is_evened_and_rated(nodes, phones):
     node.gateway("acme", caller.address)
     node.gateway("vendor", callee.address)
     node.config["gateways"]["acme"]["jitter"] = JITTER
+    node.config["alerts"] = {"interval": 0.1}
     node.start()
     names = {"vos_from": "acme", "vos_to": "vendor"}
     packets = g711(20, seed=1)
@@ -37,6 +38,9 @@ def test_what_a_gateway_sends_is_evened_and_rated(nodes, phones):
         assert int(ssrc) == struct.unpack("!I", packets[0][8:12])[0]
         assert figures["average MOS"]["MOS"] == 44
         assert figures["average MOS"]["packet loss"] == 0
+        assert 3 <= figures["average MOS"]["samples"] <= 8
+        assert figures["lowest MOS"]["samples"] == figures["highest MOS"]["samples"] == 1
+        assert figures["lowest MOS"]["MOS"] <= 44 <= figures["highest MOS"]["MOS"]
 
 
 def test_running_calls_keep_their_buffer_over_a_reload(nodes, phones):

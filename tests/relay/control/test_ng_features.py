@@ -311,12 +311,13 @@ def test_played_sound_can_be_stopped(talk, node):
 @pytest.mark.parametrize(
     ("command", "keys", "reason"),
     [
-        ("block media", {"from_tag": "nobody"}, "No party with this tag or address in the call"),
+        ("block media", {"label": "nobody"}, "No party with this tag, address or label in the call"),
+        ("block media", {"from_tag": "nobody"}, "No party with this tag, address or label in the call"),
         ("play media", {}, "no file and no blob in message"),
         ("play media", {"file": "/nonexistent.wav"}, "/nonexistent.wav: No such file or directory"),
         ("play media", {"file": "/dev/zero"}, "/dev/zero: not a regular file"),
         ("play media", {"file": "/etc/passwd"}, "not a WAV file"),
-        ("play DTMF", {"code": "1"}, "no from-tag and no address says who dials"),
+        ("play DTMF", {"code": "1"}, "no from-tag, address or label says who dials"),
         ("play DTMF", {"from_tag": "f", "code": "x"}, "code: must be 0 to 15"),
         ("play DTMF", {"from_tag": "f", "code": "1", "duration": "9999999"}, "duration: must be 100 to 5000"),
         ("start forwarding", {}, "start-forwarding: this relay forwards to nobody"),

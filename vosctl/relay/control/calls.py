@@ -76,7 +76,7 @@ class Party:
     """One side of a branch: its SIP tag, the gateway or trunk behind it, and the relay's address towards it.
 
     ``advertised`` is what its SDP shows where that is not ``address`` itself; ``bars`` (media, silence,
-    dtmf) say what of its media does not pass.
+    dtmf) say what of its media does not pass. ``label`` is the script's own name for it.
     """
 
     tag: str = ""
@@ -87,6 +87,7 @@ class Party:
     advertised: str = ""
     interface: str = ""
     bars: Tuple[str, ...] = ()
+    label: str = ""
 
     def has(self, tag: str) -> bool:
         """Tell whether ``tag`` is, or was before a fork took over, this party's."""

@@ -14,6 +14,7 @@ from vosctl.relay.control.features import Features
 from vosctl.relay.control.locks import Locks
 from vosctl.relay.control.media import MediaClient, MediaDownError, MediaError
 from vosctl.relay.control.negotiate import Step
+from vosctl.relay.control.quality import Samples
 from vosctl.relay.control.request import LoadLimitError, RefusalError, Request, normal, read
 from vosctl.relay.control.tally import Tally
 from vosctl.relay.control.values import replace
@@ -37,6 +38,7 @@ class Commands:
         self.config = config
         self.calls = Calls()
         self.tally = Tally()
+        self.samples = Samples()
         self.deadlines = Deadlines()
         self._admission = Admission(self.calls)
         self._media = media
@@ -136,7 +138,8 @@ class Commands:
         old, side = found
         party = old.parties[side].tagged(request.to_tag)
         name = party.name or self._name(request, "vos-to", request.source)
-        party = replace(party, name=name, source=request.source or party.source)
+        label = request.text("label") or party.label
+        party = replace(party, name=name, source=request.source or party.source, label=label)
         branch = replace(old.with_party(side, party), since=old.since or time.time())
         if old.bypass:
             await self._keep(replace(branch, answered=True))
@@ -153,14 +156,14 @@ class Commands:
                 raise RefusalError(NOT_FOUND)
             return {"result": "ok", "warning": NOT_FOUND}
         counted = [await self._remove(branch, "deleted") for branch in branches]
-        return {"result": "ok", **report.totals(branches, counted)}
+        return {"result": "ok", **report.totals(branches, counted, self.samples)}
 
     async def _query(self, request: Request) -> Reply:
         branches = self.calls.of(request.call_id)
         if not branches:
             raise RefusalError(UNKNOWN_CALL)
         counted = [await self.counted(branch) for branch in branches]
-        return {"result": "ok", **report.totals(branches, counted)}
+        return {"result": "ok", **report.totals(branches, counted, self.samples)}
 
     def _peers(self, branch: Branch, side: int) -> Tuple[Optional[Peer], Optional[Peer]]:
         """Return the gateways or trunks of the offerer, who is at ``side``, and of the answerer."""
@@ -185,7 +188,7 @@ class Commands:
             number=self.calls.free_number(request.call_id),
             via=request.via_branch,
             parties=(
-                Party(request.from_tag, names[0], source=request.source or ""),
+                Party(request.from_tag, names[0], source=request.source or "", label=request.text("label")),
                 Party(request.to_tag, names[1]),
             ),
             created=now,
@@ -383,7 +386,8 @@ def _parties(branch: Branch) -> str:
 def _bound(branch: Branch, request: Request, side: int) -> Branch:
     """Return the branch with what a further offer from ``side`` tells of its parties."""
     sender = branch.parties[side]
-    branch = branch.with_party(side, replace(sender, source=request.source or sender.source))
+    label = request.text("label") or sender.label
+    branch = branch.with_party(side, replace(sender, source=request.source or sender.source, label=label))
     other = branch.parties[1 - side]
     if request.to_tag and not other.tag:
         branch = branch.with_party(1 - side, other.tagged(request.to_tag))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, NamedTuple, Optional, Tuple
 
-from vosctl.relay.control import crypto_attr, fax, sdes, sdp
+from vosctl.relay.control import crypto_attr, fax, sdes, sdp, wishes
 from vosctl.relay.control.calls import Branch, End, Party, Stream
 from vosctl.relay.control.config import Config, Peer
 from vosctl.relay.control.crypto_attr import PLAIN, CryptoError, Transform
@@ -45,6 +45,7 @@ def read_sdp(request: Request) -> sdp.Description:
 def offer(step: Step, description: sdp.Description) -> Branch:
     """Return the branch after an offer. Raises ``RefusalError``."""
     branch = step.branch
+    wishes.refuse_undone(step.request)
     streams: List[Stream] = []
     for index, media in enumerate(description.media):
         old = branch.streams[index] if index < len(branch.streams) else Stream(media.kind)
@@ -65,6 +66,7 @@ def offer(step: Step, description: sdp.Description) -> Branch:
 def answer(step: Step, description: sdp.Description) -> Branch:
     """Return the branch after an answer. Raises ``RefusalError``."""
     branch = step.branch
+    wishes.refuse_undone(step.request)
     streams: List[Stream] = []
     for index, old in enumerate(branch.streams):
         media = description.media[index] if index < len(description.media) else None
@@ -155,7 +157,7 @@ def _offered(step: Step, media: sdp.Media, old: Stream) -> Stream:
         wants_mux=bool(mux & {"offer", "require"}) or (media.rtcp_mux and "demux" not in mux),
     )
     if sdes.is_secure(protocol) and not through:
-        receiver = sdes.offering(receiver)
+        receiver = sdes.offering(receiver, wishes.suites(step.request, frozenset(sdes.SUITES)))
     else:
         receiver = _sealed(replace(receiver, offers=()), step.peer(1 - side))
     return Stream(media.kind, open=old.open).with_end(side, sender).with_end(1 - side, receiver)

@@ -13,7 +13,7 @@ Json = Dict[str, Any]
 Streams = List[Json]
 
 
-def totals(branches: Sequence[Branch], counted: Sequence[Streams]) -> Json:
+def totals(branches: Sequence[Branch], counted: Sequence[Streams], samples: quality.Samples) -> Json:
     """Return ``created``, ``totals`` and ``tags`` as the NG protocol has them.
 
     ``counted`` holds, for each branch, what media counts for its streams.
@@ -38,7 +38,7 @@ def totals(branches: Sequence[Branch], counted: Sequence[Streams]) -> Json:
         "created": created,
         "totals": {"RTP": rtp, "RTCP": rtcp},
         "tags": tags,
-        "SSRC": _scores(branches, counted),
+        "SSRC": _scores(branches, counted, samples),
     }
 
 
@@ -51,17 +51,22 @@ def added(past: Tuple[int, ...], counted: Streams) -> Tuple[int, ...]:
     return tuple(total)
 
 
-def _scores(branches: Sequence[Branch], counted: Sequence[Streams]) -> Json:
+def _scores(branches: Sequence[Branch], counted: Sequence[Streams], samples: quality.Samples) -> Json:
     now = int(time.time())
-    found = []
+    found: Json = {}
     for branch, streams in zip(branches, counted):  # noqa: B905 (Python 3.9 has no strict=)
-        for stream in streams:
-            if stream["stream"] < len(branch.streams):
-                for side, name in enumerate(SIDES):
-                    leg, other = stream[name], stream[SIDES[1 - side]]
-                    codec = _codec(branch.streams[stream["stream"]].ends[side], leg)
-                    found.append(quality.described(leg, other, codec, now))
-    return quality.ng_report(found)
+        legs = [
+            (
+                stream[name],
+                stream[SIDES[1 - side]],
+                _codec(branch.streams[stream["stream"]].ends[side], stream[name]),
+            )
+            for stream in streams
+            if stream["stream"] < len(branch.streams)
+            for side, name in enumerate(SIDES)
+        ]
+        found.update(quality.ng_report(branch.call_id, legs, samples, now))
+    return found
 
 
 def _sum() -> Json:
@@ -98,7 +103,10 @@ def _tag(branch: Branch, side: int, counted: Streams) -> Json:
                     ],
                 }
             )
-    result: Json = {"tag": branch.parties[side].tag, "created": int(branch.created), "medias": medias}
+    party = branch.parties[side]
+    result: Json = {"tag": party.tag, "created": int(branch.created), "medias": medias}
+    if party.label:
+        result["label"] = party.label
     if branch.parties[1 - side].tag:
         result["in dialogue with"] = branch.parties[1 - side].tag
     return result

@@ -47,7 +47,7 @@ class Commands:
 
     def run(self, request: Any) -> Json:
         """Return the reply to one request, with its id."""
-        if not isinstance(request, Mapping):
+        if not isinstance(request, dict):
             return {"id": None, "ok": False, "error": "a request is a JSON object"}
         answer: Json = {"id": request.get("id")}
         command = self._commands.get(str(request.get("cmd")))

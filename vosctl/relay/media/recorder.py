@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes as c
 import logging
 import os
 import select
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Set
 
 from vosctl.relay.media.errors import RequestError
-from vosctl.relay.media.plane import Addr
+from vosctl.relay.media.layout import host_and_port
 
 _LOG = logging.getLogger("vosctl.relay.media")
 
@@ -160,12 +159,11 @@ class Recorder:
 
 def _ip(source: bytes, destination: bytes, payload: bytes) -> bytes:
     """Return the payload in UDP and IP headers (RFC 768, 791, 8200), as it was on the wire."""
-    near, far = Addr.from_buffer_copy(source), Addr.from_buffer_copy(destination)
-    size = c.sizeof(c.c_uint8) * (4 if near.family == 4 else 16)
-    hosts = bytes(near.ip)[:size] + bytes(far.ip)[:size]
+    (near, near_port), (far, far_port) = host_and_port(source), host_and_port(destination)
+    hosts = near + far
     length = 8 + len(payload)
-    udp = struct.pack("!HHHH", near.port, far.port, length, 0)
-    if near.family == 4:
+    udp = struct.pack("!HHHH", near_port, far_port, length, 0)
+    if len(near) == 4:
         head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + length, 0, 0x4000, 64, _UDP, 0) + hosts
         return head[:10] + struct.pack("!H", _checksum(head)) + head[12:] + udp + payload
     pseudo = hosts + struct.pack("!II", length, _UDP)

@@ -115,10 +115,10 @@ class Lab:
         finally:
             self.end(process)
 
-    def limit(self, **limits: int) -> None:
-        """Have the relay reload with these limits, or with none."""
+    def configure(self, **fields: object) -> None:
+        """Have the relay reload with these fields of its configuration."""
         config = json.loads(self.paths.config.read_text())
-        self.paths.config.write_text(json.dumps({**config, "limits": limits}))
+        self.paths.config.write_text(json.dumps({**config, **fields}))
         assert self.ask("reload") == {"ok": True}
 
     def _network(self) -> None:

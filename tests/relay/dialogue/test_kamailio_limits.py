@@ -14,9 +14,21 @@ pytestmark = [pytest.mark.netns, pytest.mark.requires("kamailio", "sipp", "tcpdu
 @pytest.fixture
 def limited(lab):
     """The relay takes one call at a time."""
-    lab.limit(concurrent=1)
+    lab.configure(limits={"concurrent": 1})
     yield lab
-    lab.limit()
+    lab.configure(limits={})
+
+
+@pytest.fixture(params=["limit", "ports"])
+def full(request, lab):
+    """The relay has room for one call, by its limits or by its ports; with what it says of a second one."""
+    if request.param == "limit":
+        lab.configure(limits={"concurrent": 1})
+        yield lab, "load limit: this relay has 1 calls, its limit"
+    else:
+        lab.configure(ports=[20000, 20003])
+        yield lab, "Ran out of ports"
+    lab.configure(limits={}, ports=[20000, 29999])
 
 
 def caller(milliseconds):
@@ -44,7 +56,8 @@ def test_a_call_beyond_the_limit_is_answered_with_503(limited):
     assert "load limit" in (limited.folder / "kamailio.log").read_text()
 
 
-def test_the_next_relay_takes_what_the_first_one_has_no_room_for(limited):
+def test_the_next_relay_takes_what_the_first_one_has_no_room_for(full):
+    limited, told = full
     calls, most = 8, [0, 0]
     with limited.second_relay() as other:
         limited.proxy_up(RELAY='"udp:127.0.0.1:2223 udp:127.0.0.1:2224"')
@@ -62,6 +75,7 @@ def test_the_next_relay_takes_what_the_first_one_has_no_room_for(limited):
         finally:
             limited.proxy_up()
     assert most == [1, calls - 1]
+    assert told in (limited.folder / "relay.log").read_text()
     for host, sound in ((CALLER, CALLEE_SOUNDS[0]), (CALLEE, CALLER_SOUND)):
         heard = played.heard(host)
         assert len(heard) == calls

@@ -3,6 +3,7 @@
 #define VOS_INTERNAL_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/socket.h>
@@ -130,7 +131,7 @@ struct vos_command {
     struct vos_digits *digits;
     struct vos_playout *playout;
     int result;
-    bool done;
+    sem_t done;
     struct vos_command *next;
 };
 
@@ -139,7 +140,6 @@ struct vos_worker {
     int epoll, wake, events;
     bool epoll_only; /* do without a ring */
     pthread_mutex_t lock; /* the inbox only; never taken for a packet */
-    pthread_cond_t finished;
     struct vos_command *inbox;
     struct vos_stream *streams;
     struct vos_player *players;

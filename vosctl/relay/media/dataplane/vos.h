@@ -171,7 +171,7 @@ int vos_start(const struct vos_conf *conf);          /* the descriptor that even
 void vos_stop(void);                                 /* ends the workers; closes every stream's sockets */
 const char *vos_crypto(void);                        /* version of libcrypto, or "" without one */
 uint32_t vos_modes(void);                            /* bit n: mode n works on this machine */
-int vos_open(struct vos_addr *local, int32_t fds[2]); /* RTP on local->port, RTCP on the next */
+int vos_open(const struct vos_addr *local, int32_t fds[2]); /* RTP on local->port, RTCP on the next */
 void vos_close(const int32_t fds[2]);                 /* what vos_open gave and no stream took */
 int vos_add(uint64_t id, const struct vos_leg_conf legs[2], struct vos_stream **out);
 int vos_change(struct vos_stream *stream, uint32_t side, const struct vos_leg_conf *leg, uint32_t what);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -28,6 +29,7 @@ LOG = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 20.0
 OVERDUE_SECONDS = 0.5
+GARBAGE = 10_000  # new objects before a look for cycles: calls leave none behind
 
 Json = Dict[str, Any]
 
@@ -77,6 +79,9 @@ class Daemon:
                 self._server = self._listen(self._commands.config)
                 await self._export(self._commands.config)
                 await console.open()
+                # What is here by now stays: the collector need not look at it again and again.
+                gc.freeze()
+                gc.set_threshold(GARBAGE)
                 LOG.info("ready: node %s, NG on %s:%d", self._commands.config.node, *self._commands.config.ng)
                 self._spawn(self._sweep())
                 self._spawn(self._close_overdue())
@@ -166,6 +171,9 @@ class Daemon:
             await asyncio.sleep(SWEEP_SECONDS)
             now = time.time()
             calls = self._commands.calls
+            # Calls that have ended since are remembered in neither.
+            self._quiet.intersection_update([branch.media_id for branch in calls])
+            self._commands.deadlines.rebuild(self._commands.config, calls)
             for branch in [b for b in calls if now - b.created >= self._commands.patience(b)]:
                 streams = any(stream.open for stream in branch.streams)
                 if branch.media_id in self._quiet or not branch.answered or not streams:

@@ -17,6 +17,30 @@ _ONE_LINE = dict.fromkeys((*range(32), *range(127, 160)), "?")
 _ONE_LINE[ord("\n")] = " "
 
 
+MOST_LINES = 5000  # a second; a call that begins and ends takes two
+
+
+class _Flood(logging.Filter):
+    """Lets so many lines a second through to a handler, and then says how many it left out; errors always pass."""
+
+    def __init__(self, handler: logging.Handler) -> None:
+        super().__init__()
+        self._handler = handler
+        self._second = self._lines = self._left = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        second = int(record.created)
+        if second != self._second:
+            left, self._second, self._lines, self._left = self._left, second, 0, 0
+            if left:
+                told = {"levelno": logging.WARNING, "levelname": "WARNING", "created": record.created}
+                self._handler.handle(
+                    logging.makeLogRecord({**told, "msg": f"{left} lines left out: too many a second"})
+                )
+        self._lines += 1
+        passes = self._lines <= MOST_LINES or record.levelno >= logging.ERROR
+        self._left += not passes
+        return passes
 
 
 class _Formatter(logging.Formatter):
@@ -61,4 +85,5 @@ def configure(process: str, path: Optional[Path]) -> None:
 
 def _add(root: logging.Logger, handler: logging.Handler, style: str) -> None:
     handler.setFormatter(_Formatter(style))
+    handler.addFilter(_Flood(handler))
     root.addHandler(handler)

@@ -16,6 +16,7 @@ LOG = logging.getLogger(__name__)
 REPLAY_SECONDS = 60.0
 MAX_REPLAY_BYTES = 64 << 20
 MAX_COOKIE = 256
+REPLY_OVERHEAD = 500
 MAX_PENDING = 4096
 MAX_REPLY = 65507  # of a UDP datagram over IPv4
 _MAX_DATAGRAM = 65535
@@ -43,8 +44,11 @@ class Replies:
 
     def put(self, key: Key, reply: bytes) -> None:
         """Remember ``reply``."""
+        before = self._replies.pop(key, None)
+        if before is not None:
+            self._size -= _weight(key, before[1])
         self._replies[key] = (time.monotonic(), reply)
-        self._size += len(reply)
+        self._size += _weight(key, reply)
         self._expire()
 
     def _expire(self) -> None:
@@ -54,7 +58,12 @@ class Replies:
             if since > limit and self._size <= MAX_REPLAY_BYTES:
                 return
             del self._replies[key]
-            self._size -= len(reply)
+            self._size -= _weight(key, reply)
+
+
+def _weight(key: Key, reply: bytes) -> int:
+    """Return about how many bytes the table holds for a reply; Python's own objects outweigh short ones."""
+    return REPLY_OVERHEAD + len(key[1]) + len(reply)
 
 
 class NgServer:

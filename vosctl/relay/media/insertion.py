@@ -15,6 +15,7 @@ from vosctl.relay.media.plane import Plane
 from vosctl.relay.media.recorder import MAX_FILE, Recorder
 
 MAX_SOUND = 4 << 20
+MAX_SOUNDS = 256 << 20  # bytes of all sound and tones that wait or play
 MAX_DIGITS = 64
 _DIGIT_BOUNDS = ((0, 255), (0, 63), (1, 65535), (0, 65535))
 
@@ -49,6 +50,7 @@ class Insertions:
         self._library = plane.library
         self._calls = calls
         self._playing: Dict[Tuple[int, int], int] = {}
+        self._held: Dict[Tuple[str, int, int], int] = {}  # bytes of sound, by function and leg
         self._recorder: Optional[Recorder] = None
         self._library.vos_play.argtypes = [c.c_void_p, c.c_uint32, c.c_void_p, c.c_char_p, c.c_size_t]
         self._library.vos_dial.argtypes = self._library.vos_play.argtypes
@@ -131,8 +133,24 @@ class Insertions:
         raise RequestError(f"no stream {number!r} with side {side!r} in this call")
 
     def _do(self, function: str, running: Running, side: int, conf: c.Structure, sound: bytes) -> None:
+        key = (function, running.id, side)
+        self._make_room(key, len(sound))
         call = getattr(self._library, function)
         _checked(call(running.stream.handle, side, c.byref(conf), sound, len(sound)))
+        self._held[key] = len(sound)
+
+    def _make_room(self, key: Tuple[str, int, int], size: int) -> None:
+        """Forget what streams that have ended held. Raises ``RequestError`` when there is too much sound with this."""
+        self._held = {
+            known: held
+            for known, held in self._held.items()
+            if held and self._calls.by_id(known[1]) is not None
+        }
+        self._playing = {
+            known: ssrc for known, ssrc in self._playing.items() if ("vos_play", *known) in self._held
+        }
+        if size and sum(self._held.values()) - self._held.get(key, 0) + size > MAX_SOUNDS:
+            raise RequestError(f"no room for more sound: {MAX_SOUNDS >> 20} MiB are being played")
 
     def _tap(self, streams: List[Running], *, on: bool) -> None:
         for running in streams:

@@ -130,6 +130,7 @@ def test_every_figure_reaches_the_monitor_the_metrics_and_the_alerts(
     assert (acme["expected"], acme["lost"], acme["late"]) == (200, len(LOST), 0)
     assert (acme["loss_runs"], acme["run_lost"], acme["burst_lost"]) == (3, 8, 7)
     assert acme["loss_percent"] == 4.0
+    assert (acme["codec"], acme["ptime_ms"]) == ("PCMA", 20.0)
     assert 4 < acme["jitter_ms"] < 20
     assert 55 <= acme["playout_ms"] <= 80
     assert acme["rtt_ms"] is None

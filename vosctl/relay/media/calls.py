@@ -332,6 +332,7 @@ def tallies(counted: Dict[str, int]) -> Json:
         "jitter_ms": counted["jitter_us"] / 1000,
         "playout_ms": counted["playout_us"] / 1000,
         "rtt_ms": counted["rtt_us"] / 1000 if counted["rtt_us"] else None,
+        "ptime_ms": counted["ptime_us"] / 1000 if counted["ptime_us"] else None,
     }
 
 

@@ -16,14 +16,14 @@ LONG_COUNTERS = (
     *("sent_bytes", "send_errors", "rtcp_sent", "late", "loss_runs", "run_lost", "burst_lost"),
     *("expected", "reordered", "duplicate", "unauthentic"),
 )
-SHORT_COUNTERS = ("jitter_us", "ssrc", "sources", "payload_type", "playout_us", "rtt_us")
+SHORT_COUNTERS = ("jitter_us", "ssrc", "sources", "payload_type", "playout_us", "rtt_us", "ptime_us", "spare")
 
 Endpoint = Tuple[str, int]
 
 _ADDR = struct.Struct("=HHI16s")
 _LEG = struct.Struct("=ii24s24s24s24s8BI3H2B16s16s512s264s264s")
 _FLOW = struct.Struct("=24s24s16s24s24s264s264sII")
-_COUNTERS = struct.Struct("=20Q6I")
+_COUNTERS = struct.Struct("=20Q8I")
 _VIEW = struct.Struct("=II24s24sQ")
 _CLOCKS = struct.Struct("=128I")
 _EVENT = struct.Struct("=IIQ24sQ")

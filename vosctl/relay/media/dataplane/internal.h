@@ -30,6 +30,7 @@ struct vos_cipher;
 struct vos_source {
     bool known;
     uint32_t ssrc, clock, transit, jitter; /* jitter times 16, in clock ticks */
+    uint32_t timestamp, step;
     uint16_t highest, base;
     uint32_t cycles, bad_sequence;
     uint64_t window;         /* bit n: highest - n has been seen */

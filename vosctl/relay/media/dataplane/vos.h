@@ -69,6 +69,8 @@ struct vos_counters {
     uint32_t payload_type;
     uint32_t playout_us; /* the jitter buffer's present delay, beyond the fastest packet */
     uint32_t rtt_us;     /* to the far end and back, by the last report (RFC 3550 §6.4.1); 0: none yet */
+    uint32_t ptime_us;   /* from one packet's timestamp to the next one's; 0: not known yet */
+    uint32_t spare;
 };
 
 #define VOS_FORWARD 1u /* the match is complete and both ends are open: a fast path may take the flow */

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -65,6 +66,7 @@ CODE = {
     "seconds of tones": features.MAX_TONE_SECONDS,
     "seconds of a WAV": wav.MAX_SECONDS,
     "bytes of a WAV": wav.MAX_BYTES,
+    "WAVs that are read at a time": features.MAX_READERS,
     "bytes of all sound that is being played": insertion.MAX_SOUNDS,
     "bytes of a recording": recorder.MAX_FILE,
     "bytes of a packet": defined("internal.h", "VOS_PACKET_MAX"),
@@ -209,6 +211,27 @@ def test_names_cookies_and_tones_at_a_running_relay(node, phones) -> None:
         pytest.raises(NgError, match="no reply"),
     ):
         short.exchange(b"d7:command4:pinge", cookie="c" * (server.MAX_COOKIE + 1))
+
+
+def test_wavs_are_read_two_at_a_time(monkeypatch) -> None:
+    def load(path: str, law: str) -> bytes:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        time.sleep(0.05)
+        with lock:
+            under_way -= 1
+        return b"\xd5"
+
+    async def read_many() -> None:
+        made = features.Features(calls.Calls(), None, None, lambda: "")
+        await asyncio.gather(*(made._sound({"file": "/x.wav"}, "pcma") for _ in range(10)))
+
+    under_way, most, lock = 0, 0, threading.Lock()
+    monkeypatch.setattr(wav, "load", load)
+    asyncio.run(read_many())
+    assert (under_way, most) == (0, features.MAX_READERS)
 
 
 def test_connections_and_requests_to_the_metrics(node) -> None:

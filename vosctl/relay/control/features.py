@@ -7,6 +7,7 @@ import base64
 import logging
 import os
 import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Awaitable, Callable, Dict, List, Mapping, Optional, Tuple
 
@@ -25,6 +26,7 @@ UNKNOWN_CALL = "Unknown call-id"
 MAX_DIGITS = 64
 MAX_TONE_SECONDS = 60
 MAX_REPEAT = 1000
+MAX_READERS = 2
 _MS = wav.RATE // 1000  # samples, or ticks of the RTP clock, a millisecond
 _BARS = {
     "block-media": ("media", True),
@@ -44,6 +46,8 @@ class Features:
         self._media = media
         self._settle = settle
         self._folder = folder
+        # A WAV of the most bytes takes some 200 MB while it is read: so many at a time, and no more.
+        self._readers = ThreadPoolExecutor(MAX_READERS, thread_name_prefix="wav")
         self.table: Dict[str, Callable[[Request], Awaitable[Reply]]] = {
             **{name: partial(self._bar, word=word, on=on) for name, (word, on) in _BARS.items()},
             "start-recording": self._start_recording,
@@ -136,10 +140,10 @@ class Features:
         run = asyncio.get_running_loop().run_in_executor
         try:
             if isinstance(path, str) and path:
-                return await run(None, wav.load, path, law)
+                return await run(self._readers, wav.load, path, law)
             if isinstance(blob, (str, bytes)) and blob:
                 data = blob if isinstance(blob, bytes) else blob.encode("utf-8", "surrogateescape")
-                return await run(None, wav.convert, data, law)
+                return await run(self._readers, wav.convert, data, law)
         except wav.WavError as error:
             raise RefusalError(f"play media: {error}") from None
         raise RefusalError("play media: no file and no blob in message")

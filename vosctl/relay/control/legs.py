@@ -7,10 +7,16 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from vosctl.relay.control import fax
 from vosctl.relay.control.calls import Branch, End, Party, Stream, branch_from_record
+from vosctl.relay.control.crypto_attr import PLAIN
 from vosctl.relay.control.values import replace
 
 Leg = Dict[str, Any]
 SIDES = ("a", "b")
+# What media takes a leg to be where it is not told: as most legs are.
+_USUAL: Leg = {
+    "mux": False, "learn": "sdp", "from": None, "clocks": {}, "rx": PLAIN.as_json(), "tx": PLAIN.as_json(),
+    "send": True, "receive": True, "media": "pass", "dtmf": True, "events": [], "udptl": False,
+}  # fmt: skip
 
 
 class Command(NamedTuple):
@@ -73,6 +79,10 @@ def _clocks(codecs: Dict[int, str]) -> Dict[str, int]:
     return {number: clock for number, clock in clocks.items() if clock not in {0, 8000}}
 
 
+def _unusual(whole: Leg) -> Leg:
+    return {name: value for name, value in whole.items() if name not in _USUAL or value != _USUAL[name]}
+
+
 def _legs(branch: Branch, stream: Stream) -> List[Leg]:
     ends = stream.ends
     return [leg(branch.parties[side], ends[side], ends[1 - side], branch.dscp) for side in (0, 1)]
@@ -94,7 +104,7 @@ def commands(old: Optional[Branch], new: Branch) -> List[Command]:
             if command is not None:
                 result.append(command)
         else:
-            first, second = _legs(new, stream)
+            first, second = (_unusual(leg) for leg in _legs(new, stream))
             result.append(Command("add", index, {"a": first, "b": second}, {}))
     # What cannot be taken back comes last.
     result.extend(Command("remove", index, {}, {}) for index in _closing(old, new))
@@ -110,7 +120,9 @@ def commands(old: Optional[Branch], new: Branch) -> List[Command]:
 
 def opening(branch: Branch) -> Branch:
     """Return the branch with every stream that is not rejected marked as held by media, and no other."""
-    streams = tuple(_closed(s) if s.rejected else replace(s, open=True) for s in branch.streams)
+    streams = tuple(
+        _closed(s) if s.rejected else s if s.open else replace(s, open=True) for s in branch.streams
+    )
     return replace(branch, streams=streams)
 
 
@@ -143,11 +155,12 @@ def _change(index: int, before: List[Leg], after: List[Leg]) -> Optional[Command
 
 def with_ports(branch: Branch, index: int, sides: Dict[str, Any]) -> Branch:
     """Return the branch with the ports that media gave the stream: ``{"a": {"local", "rtcp"}, "b": …}``."""
-    stream = replace(branch.streams[index], open=True)
-    for at, side in enumerate(SIDES):
-        given = sides[side]
-        end = replace(stream.ends[at], local=(int(given["local"][1]), int(given["rtcp"])))
-        stream = stream.with_end(at, end)
+    stream = branch.streams[index]
+    first, second = (
+        replace(end, local=(int(sides[side]["local"][1]), int(sides[side]["rtcp"])))
+        for side, end in zip(SIDES, stream.ends)  # noqa: B905 (Python 3.9 has no strict=)
+    )
+    stream = replace(stream, open=True, ends=(first, second))
     return replace(branch, streams=(*branch.streams[:index], stream, *branch.streams[index + 1 :]))
 
 

@@ -40,13 +40,14 @@ class _Line(asyncio.BufferedProtocol):
         self._room = bytearray(_ROOM)
         self._out: List[bytes] = []
         self.transport: Optional[asyncio.Transport] = None
+        self.loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
     def send(self, line: str) -> None:
         if not self._out:
-            asyncio.get_running_loop().call_soon(self._flush)
+            self.loop.call_soon(self._flush)
         self._out.append(line.encode())
 
     def _flush(self) -> None:
@@ -72,7 +73,7 @@ class _Line(asyncio.BufferedProtocol):
 
     def _parse(self, line: bytes) -> None:
         try:
-            message = json.loads(line)
+            message = json.loads(line.decode())
         except ValueError:
             LOG.error("the media process sent a line that is no JSON")  # noqa: TRY400 - no traceback
             return
@@ -171,7 +172,7 @@ class MediaClient:
             raise MediaDownError("the media process is not running")
         self._last += 1
         number = self._last
-        loop = asyncio.get_running_loop()
+        loop = self._line.loop
         future: asyncio.Future[Reply] = loop.create_future()
         self._waiting[number] = future, loop.time() + REPLY_TIMEOUT
         self._line.send(_encode({"id": number, "cmd": command, **fields}))

@@ -194,6 +194,7 @@ def _media(section: List[Line], first: int, address: Optional[str], way: Optiona
     own = _connection(lines, first + 1) or address
     if own is None and port:
         raise SdpError(f"line {first}: no c= line for it, neither of its own nor of the session")
+    maps = tuple(line.argument for line in lines if line.attribute == "rtpmap")
     return Media(
         kind=kind,
         port=port,
@@ -204,7 +205,7 @@ def _media(section: List[Line], first: int, address: Optional[str], way: Optiona
         direction=_direction(lines) or way or "sendrecv",
         rtcp=_rtcp(lines, first),
         rtcp_mux=any(line.attribute == "rtcp-mux" for line in lines),
-        codecs=_codecs(formats, lines, first) if protocol.upper() in RTP_PROTOCOLS else {},
+        codecs=_codecs(formats, maps, first) if protocol.upper() in RTP_PROTOCOLS else {},
         crypto=next((line.argument for line in lines if line.attribute == "vos-crypto"), None),
         sdes=tuple(line.argument for line in lines if line.attribute == "crypto"),
     )
@@ -225,15 +226,15 @@ def _rtcp(lines: List[Line], first: int) -> Optional[Rtcp]:
     return None
 
 
-def _codecs(formats: Tuple[str, ...], lines: List[Line], first: int) -> Dict[int, str]:
+@functools.lru_cache(maxsize=1024)
+def _codecs(formats: Tuple[str, ...], maps: Tuple[str, ...], first: int) -> Dict[int, str]:
+    """Return names by payload type, of a telephone's always the same; nobody changes the table."""
     codecs = {}
     for word in formats:
         payload_type = _number(word, first, "payload type", 127)
         codecs[payload_type] = _STATIC.get(payload_type, f"unknown-{payload_type}")
-    for line in lines:
-        if line.attribute != "rtpmap":
-            continue
-        words = line.argument.split()
+    for argument in maps:
+        words = argument.split()
         if len(words) >= 2 and words[0].isdecimal() and int(words[0][:4]) in codecs:
             codecs[int(words[0][:4])] = words[1].lower()
     return codecs

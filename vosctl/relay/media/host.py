@@ -43,7 +43,7 @@ class Client:
     def lines(self) -> Optional[list[bytes]]:
         """Return the complete lines that have come, or None when the other side has gone or sends no line end."""
         try:
-            data = self.connection.recv(1 << 18)
+            data = self.connection.recv(1 << 16)
         except BlockingIOError:
             return []
         except OSError:
@@ -152,7 +152,7 @@ class Host:
 
     def _answer(self, line: bytes) -> object:
         try:
-            request = json.loads(line)
+            request = json.loads(line.decode())
         except (ValueError, RecursionError) as error:
             return {"id": None, "ok": False, "error": f"not JSON: {error}"}
         return self._commands.run(request)

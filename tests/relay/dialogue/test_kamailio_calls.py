@@ -181,6 +181,23 @@ def test_a_rejected_stream_and_the_one_that_is_not(lab):
     assert ports(answered)[1] == 0
 
 
+FAX = ("m=image [rtpstream_audio_port] udptl t38", "a=T38FaxVersion:0", "a=T38FaxUdpEC:t38UDPRedundancy")
+
+
+def test_sound_becomes_a_fax_by_re_invite(lab):
+    one = caller_begins(Caller("caller"))
+    one.send("INVITE", FAX).answered().send("ACK").wait(300).bye()
+    other = callee_begins(Callee("callee"))
+    other.expect("INVITE").reply("200 OK", FAX).expect("ACK").bye()
+    played = lab.played(one, other)
+    for side in ("callee0", "caller"):
+        sound, fax = played.sdp(side)
+        assert ports(sound) == ports(fax)
+        assert line(fax, "m=") == [f"m=image {ports(fax)[0]} udptl t38"]
+        assert line(fax, "a=rtcp") == []
+        assert line(fax, "a=T38FaxUdpEC:") == ["a=T38FaxUdpEC:t38UDPRedundancy"]
+
+
 def test_several_streams(lab):
     both = (*AUDIO, *VIDEO)
     one = Caller("caller").send("INVITE", both).answered(180).send("ACK").play("caller.pcma").wait(600).bye()

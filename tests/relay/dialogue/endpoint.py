@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 _CLONE_NEWNET = 0x40000000
+_SO_TIMESTAMPNS = 35
 _LIBC = ctypes.CDLL(None, use_errno=True)
 SOUND, EVENT = 8, 101
 
@@ -59,6 +60,7 @@ class Endpoint:
         self._line = socket_in(namespace)
         self._line.bind((host, port))
         self._line.settimeout(0.1)
+        self._line.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._sound, self._digit = bytes([sound]) * 160, digit
         self._ended = threading.Event()
         self.there: tuple[str, int] | None = None
@@ -87,10 +89,12 @@ class Endpoint:
     def _listen(self) -> None:
         while not self._ended.is_set():
             try:
-                packet = self._line.recv(2048)
+                packet, ((_, _, stamp),), *_ = self._line.recvmsg(2048, 64)
             except TimeoutError:
                 continue
-            self.heard.append(Heard(time.time(), packet[1] & 0x7F, packet[12:]))
+            # The kernel's time of arrival: when this thread gets to it is the machine's mood.
+            seconds, nanoseconds = struct.unpack("qq", stamp)
+            self.heard.append(Heard(seconds + nanoseconds / 1e9, packet[1] & 0x7F, packet[12:]))
 
     def between(self, begin: float, end: float) -> list[Heard]:
         """What arrived between two times of day."""

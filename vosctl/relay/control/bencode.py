@@ -23,50 +23,52 @@ class BencodeError(ValueError):
 
 def encode(value: Value) -> bytes:
     """Return ``value`` bencoded; dictionaries keep their order, ``TypeError`` for any other type."""
-    parts: List[bytes] = []
+    parts: List[str] = []
     _encode(value, parts)
-    return b"".join(parts)
+    return "".join(parts).encode("latin-1")
 
 
-def _text(value: str) -> bytes:
-    raw = value.encode("utf-8", "surrogateescape")
-    return b"%d:%b" % (len(raw), raw)
+def _text(value: str) -> str:
+    """Return the string with its length before it; as in ``_Decoder``, each character stands for a byte."""
+    if not value.isascii():
+        value = value.encode("utf-8", "surrogateescape").decode("latin-1")
+    return f"{len(value)}:{value}"
 
 
 # Keys are a few dozen words that every reply repeats.
 _key = functools.lru_cache(maxsize=512)(_text)
 
 
-def _encode(value: Value, parts: List[bytes]) -> None:
+def _encode(value: Value, parts: List[str]) -> None:
     if isinstance(value, str):
         parts.append(_text(value))
     elif isinstance(value, bool):
         raise TypeError("bencode has no booleans")
     elif isinstance(value, int):
-        parts.append(b"i%de" % value)
+        parts.append(f"i{value}e")
     elif isinstance(value, dict):
         _encode_dictionary(value, parts)
     elif isinstance(value, (list, tuple)):
-        parts.append(b"l")
+        parts.append("l")
         for item in value:
             _encode(item, parts)
-        parts.append(b"e")
+        parts.append("e")
     else:
         raise TypeError(f"bencode has no {type(value).__name__}")
 
 
-def _encode_dictionary(value: Dict[str, Value], parts: List[bytes]) -> None:
-    parts.append(b"d")
+def _encode_dictionary(value: Dict[str, Value], parts: List[str]) -> None:
+    parts.append("d")
     for key, item in value.items():
         if type(item) is int:
-            parts.append(b"%bi%de" % (_key(key), item))
+            parts.append(f"{_key(key)}i{item}e")
         else:
             parts.append(_key(key))
             if type(item) is dict:
                 _encode_dictionary(item, parts)
             else:
                 _encode(item, parts)
-    parts.append(b"e")
+    parts.append("e")
 
 
 def decode(data: bytes) -> Value:

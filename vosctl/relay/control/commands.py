@@ -55,13 +55,13 @@ class Commands:
         """Return the reply to a decoded NG message; whatever is wrong with it becomes an error reply."""
         if not isinstance(message, dict):
             return _error("Invalid NG data format")
-        call = _short(message.get("call-id"))
         try:
             return await self._run(message)
         except LoadLimitError as error:
-            LOG.warning("call %s: load limit: %s", call, error)
+            LOG.warning("call %s: load limit: %s", _short(message.get("call-id")), error)
             return {"result": "load limit", "message": str(error)}
         except (RefusalError, MediaError) as error:
+            call = _short(message.get("call-id"))
             LOG.warning("call %s: %s refused: %s", call, _short(message.get("command")), error)
             return _error(str(error))
 

@@ -12,9 +12,10 @@ from vosctl.relay.control.values import replace
 
 Leg = Dict[str, Any]
 SIDES = ("a", "b")
+_PLAIN = PLAIN.as_json()
 # What media takes a leg to be where it is not told: as most legs are.
 _USUAL: Leg = {
-    "mux": False, "learn": "sdp", "from": None, "clocks": {}, "rx": PLAIN.as_json(), "tx": PLAIN.as_json(),
+    "mux": False, "learn": "sdp", "from": None, "clocks": {}, "rx": _PLAIN, "tx": _PLAIN,
     "send": True, "receive": True, "media": "pass", "dtmf": True, "events": [], "udptl": False,
 }  # fmt: skip
 
@@ -42,8 +43,8 @@ def leg(party: Party, end: End, other: End, dscp: int) -> Leg:
         "from": end.source or None,
         "pts": sorted(end.pts),
         "clocks": _clocks(end.codecs),
-        "rx": end.rx.as_json(),
-        "tx": end.tx.as_json(),
+        "rx": _PLAIN if end.rx == PLAIN else end.rx.as_json(),
+        "tx": _PLAIN if end.tx == PLAIN else end.tx.as_json(),
         "dscp": dscp,
         "send": end.receives,
         "receive": end.sends,

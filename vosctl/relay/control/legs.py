@@ -57,14 +57,12 @@ def leg(party: Party, end: End, other: End, dscp: int) -> Leg:
 
 def _events(end: End, other: End) -> List[int]:
     """Return the types that DTMF may come with: a party sends with the numbers of the other's description."""
-    return sorted(
-        {
-            n
-            for codecs in (end.codecs, other.codecs)
-            for n in codecs
-            if codecs[n].startswith("telephone-event/")
-        }
-    )
+    found = [number for number, name in end.codecs.items() if name.startswith("telephone-event/")]
+    if other.codecs != end.codecs:
+        found += [
+            n for n, name in other.codecs.items() if name.startswith("telephone-event/") and n not in found
+        ]
+    return sorted(found)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -76,8 +74,7 @@ def _clock(codec: str) -> int:
 
 def _clocks(codecs: Dict[int, str]) -> Dict[str, int]:
     """Return the RTP clocks that are not 8,000 Hz, by payload type."""
-    clocks = {str(number): _clock(name) for number, name in codecs.items()}
-    return {number: clock for number, clock in clocks.items() if clock not in {0, 8000}}
+    return {str(number): _clock(name) for number, name in codecs.items() if _clock(name) not in {0, 8000}}
 
 
 def _unusual(whole: Leg) -> Leg:

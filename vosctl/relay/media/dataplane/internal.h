@@ -12,6 +12,8 @@
 
 #define VOS_PACKET_MAX 65536
 #define VOS_TRAILER 24 /* what SRTP or SRTCP may put after a packet: a tag of 16, an index of 4 */
+#define VOS_WORKERS 64
+#define VOS_THREADS (VOS_WORKERS + 1) /* the workers, and the host's */
 #define VOS_CANDIDATES 32
 #define VOS_PROBATION 5
 #define VOS_PREVIOUS_US 32000000u /* as long as a SIP transaction may take: 64 × T1 (RFC 3261 §17.1.1.2) */
@@ -23,7 +25,7 @@ struct vos_rtp {
     size_t header; /* fixed part, CSRC list and extension */
 };
 
-/* An expanded key. Its owner is one leg in one direction, so no two threads ever share one. */
+/* What one leg does in one direction. Expanded keys behind it may be shared by legs, but never by threads. */
 struct vos_cipher;
 
 /* RFC 3550 A.1 and A.8 state of the SSRC that is heard at present. */
@@ -139,6 +141,7 @@ struct vos_command {
 struct vos_worker {
     pthread_t thread;
     int epoll, wake, events;
+    uint32_t number; /* from 1 */
     bool epoll_only; /* do without a ring */
     pthread_mutex_t lock; /* the inbox only; never taken for a packet */
     struct vos_command *inbox;
@@ -171,6 +174,12 @@ struct vos_aes;
 int vos_crypto_open(void);
 struct vos_aes *vos_aes_new(const uint8_t key[16]);
 void vos_aes_free(struct vos_aes *aes);
+struct vos_aes_shared;
+void vos_aes_threads(uint32_t count);
+void vos_aes_thread(uint32_t number);
+struct vos_aes_shared *vos_aes_share(const uint8_t key[16]);
+void vos_aes_unshare(struct vos_aes_shared *shared);
+struct vos_aes *vos_aes_mine(const struct vos_aes_shared *shared);
 int vos_aes_counter(struct vos_aes *aes, const uint8_t prefix[14], uint8_t *data, size_t length);
 int vos_aes_blocks(struct vos_aes *aes, const uint8_t *in, uint8_t *out, size_t length);
 bool vos_rc4_known(void);
@@ -249,6 +258,7 @@ void vos_socket_close(int fd);
 /* relay.c */
 void vos_relay_send(struct vos_leg *leg, uint8_t *packet, size_t length, const struct vos_rtp *rtp);
 void vos_relay_receive(struct vos_worker *worker, struct vos_socket *socket);
+void vos_relay_prefetch(const struct vos_socket *in);
 void vos_relay_packet(struct vos_worker *worker, struct vos_socket *in, const struct sockaddr_storage *name,
                       size_t length);
 void vos_relay_pass(struct vos_worker *worker, struct vos_stream *stream, uint8_t side, uint8_t *packet,

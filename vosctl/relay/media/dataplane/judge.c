@@ -154,12 +154,13 @@ int vos_judge_packet(struct vos_judge *judge, uint8_t payload_type, uint32_t ssr
 {
     if (payload_type != 0 && payload_type != 8)
         return -1;
-    if (judge->ssrc != ssrc || judge->payload_type != payload_type || !judge->linear[0])
-        begin(judge, payload_type, ssrc, 0);
-    if (judge->pause) {
+    bool same = judge->ssrc == ssrc && judge->payload_type == payload_type;
+    if (same && judge->pause) { /* as most packets find it, who then touch nothing else of the judge */
         judge->pause--;
         return -1;
     }
+    if (!same || !judge->linear[0])
+        begin(judge, payload_type, ssrc, 0);
     take(judge, payload, length);
     if (judge->packets < WINDOW || judge->bytes < BYTES_MIN)
         return -1;

@@ -164,6 +164,7 @@ static void *run(void *argument)
 {
     struct vos_worker *worker = argument;
     struct epoll_event ready[BATCH];
+    vos_aes_thread(worker->number);
     worker->ring = worker->epoll_only ? NULL : vos_ring_new(worker);
     while (!worker->stop) {
         int timeout = vos_wheel_run(worker, vos_player_run(worker, tick(worker)));

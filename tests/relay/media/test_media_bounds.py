@@ -86,6 +86,20 @@ def test_a_thousand_strangers_do_not_keep_a_leg_from_learning(media: Media, phon
     assert not right.waiting(0)
 
 
+def test_a_burst_that_takes_more_buffers_than_most_passes_whole(media: Media, phone: Phones) -> None:
+    left, right = phone(), phone()
+    made = media.request("add", call="c", stream=0, a=media.leg(left), b=media.leg(right))
+    for burst in range(3):
+        os.kill(media.process.pid, signal.SIGSTOP)
+        try:
+            for seq in range(120):
+                left.send(packet(b"x" * 160, seq=burst * 120 + seq), made["a"]["local"])
+        finally:
+            os.kill(media.process.pid, signal.SIGCONT)
+        heard = [int.from_bytes(right.receive()[2:4], "big") for _ in range(120)]
+        assert heard == list(range(burst * 120, burst * 120 + 120))
+
+
 def test_a_queue_that_is_full_is_counted(media: Media, phone: Phones) -> None:
     """While the process is stopped, what does not fit into the leg's queue is the kernel's loss, and is told."""
     left, right = phone(), phone()

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -59,13 +60,18 @@ def vosctl(bed: Bed, mode: str = "none") -> Iterator[Subject]:
     keys = {"version": 1, "keys": {"k1": KEYS[mode]} if mode in KEYS else {}}
     paths.keys.write_text(json.dumps(keys), encoding="utf-8")
     paths.keys.chmod(0o600)
-    command = [sys.executable, "-I", "-S", str(LAUNCHER)]
+    command = [_node_python(), "-I", "-S", str(LAUNCHER)]
     bed.start(bed.relay, RELAY_CORE, [*command, "supervise", "--root", str(root)]).wait()
     try:
         pid = int(paths.pidfile.read_text(encoding="ascii").split()[0])
         yield _answering(Subject(bed, pid))
     finally:
         subprocess.run([*command, "stop", "--root", str(root)], check=False, capture_output=True)
+
+
+def _node_python() -> str:
+    """Return the Python that a node runs the relay with: the system's, as the peer is the system's too."""
+    return shutil.which("python3", path=os.defpath) or sys.executable
 
 
 @contextmanager
@@ -139,8 +145,8 @@ def set_up(subject: Subject, generator: Generator | None, calls: int, *, srtp: b
         described = sdp(callee, base64.b64encode(key).decode())
         answered = subject.ng.answer(call, *tags, described, received_from=["IP4", callee[0]])
         if generator:
-            generator.flow(caller, (RELAY_ADDRESS, _port(answered)), callee)
-            generator.flow(callee, (RELAY_ADDRESS, _port(offered)), caller, key.hex())
+            generator.flow(caller, (RELAY_ADDRESS, target_port(answered)), callee)
+            generator.flow(callee, (RELAY_ADDRESS, target_port(offered)), caller, key.hex())
 
 
 def tear_down(subject: Subject, calls: int) -> None:
@@ -149,7 +155,8 @@ def tear_down(subject: Subject, calls: int) -> None:
         subject.ng.delete(f"bench-{number}", f"f{number}")
 
 
-def _port(text: str) -> int:
+def target_port(text: str) -> int:
+    """Return the port of the first ``m=`` line. Raises ``RelayError``."""
     found = _PORT.search(text)
     if not found:
         raise RelayError(f"no m= line in {text!r}")

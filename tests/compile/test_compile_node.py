@@ -56,15 +56,17 @@ def test_all_that_a_node_gets(edge_a):
     assert edge_a.services == (
         Service("chrony"),
         Service(
-            "vosctl-relay", "running", True, ("/opt/vosctl/current/bin/vosctl-relay", "supervise"),
+            "vosctl-relay", "running", True,
+            ("/opt/vosctl/current/bin/vosctl-relay", "supervise", "--user", "vosrelay"),
             "/run/vosctl-relay/supervisor.pid",
         ),
     )  # fmt: skip
+    assert edge_a.accounts == ("vosrelay",)
 
 
 def test_only_the_keys_are_secret_and_closed(edge_a):
-    secret = [(file.path, file.mode) for file in edge_a.files if file.secret]
-    assert secret == [("/etc/vosctl/relay-keys.json", 0o600)]
+    secret = [(file.path, file.mode, file.owner, file.group) for file in edge_a.files if file.secret]
+    assert secret == [("/etc/vosctl/relay-keys.json", 0o640, "root", "vosrelay")]
     assert {file.mode for file in edge_a.files if not file.secret} == {0o644}
 
 

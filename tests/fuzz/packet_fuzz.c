@@ -41,7 +41,7 @@ static void learns(uint8_t choice, const struct vos_rtp *rtp, struct vos_leg *le
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct vos_leg *leg;
+    static struct vos_leg *leg, *other;
     static struct vos_judge *judge;
     static uint64_t now_us;
     struct vos_rtp rtp;
@@ -49,6 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (!leg) {
         leg = calloc(1, sizeof *leg);
+        other = calloc(1, sizeof *other);
         judge = vos_judge_new();
         for (int i = 0; i < VOS_CLOCKS; i++)
             leg->clocks[i] = 8000;
@@ -57,7 +58,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t length = size - 1;
     uint8_t *packet = malloc(length ? length : 1);
     memcpy(packet, data + 1, length);
-    vos_rtcp_valid(packet, length);
+    if (vos_rtcp_valid(packet, length) == 0)
+        vos_rtcp_note(leg, other, packet, length, now_us);
     vos_is_rtcp(packet, length);
     if (vos_rtp_parse(packet, length, &rtp) == 0) {
         if (rtp.header > length)

@@ -1,19 +1,22 @@
-"""Bent NG messages and SDPs against their parsers, for as many seconds as asked: ``text_fuzz.py SECONDS [SEED]``.
+"""Bent NG messages, SDPs and WAVs against their parsers, for as many seconds as asked: ``text_fuzz.py SECONDS [SEED]``.
 
 Whatever comes, the parsers return a value or raise the error that they promise. The last case is
-printed where they do not, and the exit code is 1.
+printed where they do not, and the exit code is 1. ``guided_fuzz.py`` has the same targets where Atheris is installed.
 """
 
 from __future__ import annotations
 
 import random
+import struct
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from vosctl.relay.control import bencode, sdp
+import dialogue
+
+from vosctl.relay.control import bencode, crypto_attr, rewrite, sdes, sdp, wav
 from vosctl.relay.control.request import RefusalError, read
 
 SDP_CASES = Path(__file__).resolve().parents[1] / "relay" / "control" / "sdp"
@@ -26,14 +29,17 @@ PIECES = (
 
 
 def seeds() -> list[bytes]:
-    """Return what grows from: a message of each command, and the SDPs of the tests."""
-    texts = [path.read_text().encode() for path in sorted(SDP_CASES.glob("*.txt"))]
-    lines = b"".join(texts).split(b"\n\n")
+    """Return what grows from: messages, sounds, and the dialogues of the tests with their SDPs."""
+    dialogues = dialogue.seeds(SDP_CASES)
     messages = [
         bencode.encode({"command": command, "call-id": "c", "from-tag": "f", "to-tag": "t", "flags": ["a"], "sdp": "v=0\r\n"})
         for command in ("offer", "answer", "delete", "query", "ping")
     ]  # fmt: skip
-    return messages + [b"\r\n".join(text.strip().split(b"\n")) + b"\r\n" for text in lines if b"v=0" in text]
+    sounds = [
+        b"RIFF\0\0\0\0WAVEfmt " + struct.pack("<IHHIIHH", 16, kind, 2, rate, 0, 0, bits) + b"data\x20\0\0\0" + bytes(32)
+        for kind, rate, bits in ((1, 16000, 16), (1, 8000, 8), (6, 44100, 8), (7, 8000, 8), (0xFFFE, 8000, 16))
+    ]  # fmt: skip
+    return messages + sounds + dialogues + dialogue.descriptions(dialogues)
 
 
 def bend(data: bytes, chance: random.Random) -> bytes:
@@ -78,9 +84,56 @@ def one_description(data: bytes) -> None:
     assert len(description.media) <= sdp.MAX_MEDIA
     for media in description.media:
         assert 0 <= media.port <= 65535
+        assert len(sdes.usable(media)) <= len(media.sdes)
+        one_key(media.crypto or "")
+    written_again(description)
 
 
-TARGETS: tuple[Callable[[bytes], None], ...] = (one_message, one_description)
+def one_key(value: str) -> None:
+    """Read as ``a=vos-crypto``; what is read is written in the same words again."""
+    try:
+        found = crypto_attr.parse(value)
+    except crypto_attr.CryptoError:
+        return
+    assert not found.encrypts or crypto_attr.parse(found.attribute()) == found
+
+
+def written_again(description: sdp.Description) -> None:
+    """Nothing of the far end's addresses is left in what the other party gets, and it can be read."""
+    way = rewrite.Outgoing(40000, 40001, mux=False, direction="sendrecv", protocol="", sdes=())
+    ways = [rewrite.REJECTED if media.rejected else way for media in description.media]
+    again = sdp.parse(rewrite.write(description, "192.0.2.77", ways))
+    assert [media.kind for media in again.media] == [media.kind for media in description.media]
+    for media in again.media:
+        assert media.rejected or media.address in {"192.0.2.77", "0.0.0.0", "::"}
+        assert media.rejected or media.port == 40000
+        assert media.rtcp is None or media.rtcp == (40001, None)
+        assert not media.sdes
+
+
+def one_sound(data: bytes) -> None:
+    """Play as a WAV: G.711 of a known length, or the error that says why not."""
+    if data[:4] != b"RIFF":
+        return
+    try:
+        sound = wav.convert(data, "pcma")
+    except wav.WavError:
+        return
+    assert 0 <= len(sound) <= wav.MAX_SECONDS * wav.RATE
+
+
+TARGETS: tuple[Callable[[bytes], None], ...] = (
+    one_message,
+    one_description,
+    one_sound,
+    dialogue.one_dialogue,
+)
+
+
+def every_target(data: bytes) -> None:
+    """Put one case to all parsers."""
+    for target in TARGETS:
+        target(data)
 
 
 def main(arguments: list[str]) -> int:

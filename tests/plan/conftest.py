@@ -28,6 +28,7 @@ def desired() -> Desired:
             Sysctl("net.core.rmem_max", "33554432", host_wide=True),
             Sysctl("net.ipv4.tcp_rmem", "4096 87380 6291456"),
         ),
+        accounts=("vosrelay",),
         services=(Service("vosctl-relay", supervise=("/opt/vosctl/current/bin/vosctl-relay", "supervise")),),
     )
 

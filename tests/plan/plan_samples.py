@@ -24,11 +24,18 @@ def report(desired: Desired) -> dict[str, Any]:
         "facts": {
             "hostname": desired.node,
             "kernel": "6.1.0",
-            "can": {"packages": [True, ""], "firewall": [True, ""], "sysctl": [True, ""]},
+            "systemd": True,
+            "can": {
+                "packages": [True, ""],
+                "accounts": [True, ""],
+                "firewall": [True, ""],
+                "sysctl": [True, ""],
+            },
         },
         "lock": None,
         "pending": None,
         "packages": dict.fromkeys(desired.packages, True),
+        "accounts": dict.fromkeys(desired.accounts, True),
         "release": {"version": desired.release.version, "digest": desired.release.digest},
         "files": {
             file.path: {

@@ -328,12 +328,6 @@ def test_a_new_release_upgrades_the_relay_once(desired, settled):
     assert [(change.action, change.risk) for change in services] == [(Action.UPGRADE, Risk.RESTARTS_RELAY)]
 
 
-def test_unit_file_restarts_its_service(desired, settled):
-    raw = settled()
-    raw["files"]["/etc/systemd/system/vosctl-relay.service"] = file_state(b"")
-    assert plan_of(desired, raw).changes[-1].action is Action.RESTART
-
-
 def test_stopped_service_starts_and_stop_carries_its_risk(desired, settled):
     raw = settled()
     raw["services"]["vosctl-relay"]["state"] = "stopped"

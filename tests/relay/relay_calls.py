@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import random
+import signal
 import socket
 import struct
 import subprocess
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from vosctl.errors import RelayError
 from vosctl.relay import admin
 from vosctl.relay.children import LAUNCHER
 from vosctl.relay.ng import NgClient
@@ -78,10 +80,11 @@ class Node:
         self.paths.keys.write_text(json.dumps(keys, sort_keys=True, indent=1) + "\n")
         self.paths.keys.chmod(0o600)
 
-    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*self.command, command, "--root", str(self.root)],
+            [*self.command, *words, "--root", str(self.root)],
             check=False,
+            input=given,
             capture_output=True,
             text=True,
             timeout=60,
@@ -98,6 +101,27 @@ class Node:
 
     def ask(self, command: str, **fields) -> dict:
         return admin.ask(self.paths.control_socket, command, **fields)
+
+    def pairs(self) -> int:
+        """How many pairs of media ports are open on the relay's address, as the kernel knows it."""
+        mine = socket.inet_aton(self.address)[::-1].hex().upper()
+        rows = [line.split()[1] for line in Path("/proc/net/udp").read_text().splitlines()[1:]]
+        numbers = [int(row.partition(":")[2], 16) for row in rows if row.startswith(mine)]
+        low, high = self.config["ports"]
+        return len({number & ~1 for number in numbers if low <= number <= high})
+
+    def kill(self, process: str, number: int = signal.SIGKILL) -> None:
+        """Send a signal to ``control`` or ``media``; return when another one answers."""
+        pid = self._pid(process)
+        os.kill(pid, number)
+        until(lambda: self._pid(process) not in {0, pid})
+
+    def _pid(self, process: str) -> int:
+        try:
+            status = self.ask("status")
+        except RelayError:  # between two lives
+            return 0
+        return status["pid"] if process == "control" else status["media"]["pid"] or 0
 
     def client(self, **options) -> NgClient:
         return NgClient((self.address, self.config["ng"][1]), **options)
@@ -146,6 +170,12 @@ class Phone:
         except TimeoutError:
             return True
         return False
+
+    def __enter__(self) -> Phone:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         self.rtp.close()

@@ -48,7 +48,7 @@ def test_the_calls_of_a_node(talking, capsys):
     assert run(["calls", "edge-a", "-i", "hosts.yml"]) == 0
     text = capsys.readouterr().out
     first = next(line for line in text.splitlines() if " one " in line).split()
-    assert (first[0], first[3], first[4], first[6], first[7]) == ("edge-a", "acme", "PCMA", "20", "0.00")
+    assert (first[0], first[3], first[4], first[6], first[7]) == ("edge-a", "acme", "PCMA/20", "20", "0.00")
     assert "two (rings)" in text
     assert "2 calls" in text
 

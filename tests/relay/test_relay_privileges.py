@@ -16,7 +16,7 @@ from vosctl.compile.text import render
 from vosctl.relay.paths import RelayPaths
 
 # Out of 10, less is better; docs/relay.md names it.
-WORST_SCORE = 2.0
+WORST_SCORE = 1.5
 
 
 @pytest.fixture
@@ -77,7 +77,9 @@ def test_the_data_plane_loads_where_no_memory_may_become_code(tmp_path: Path) ->
 @pytest.mark.requires("systemd-analyze")
 def test_systemd_finds_nothing_wrong_with_the_unit_and_scores_it(tmp_path: Path) -> None:
     unit = tmp_path / "vosctl-relay.service"
-    unit.write_text(render("relay/vosctl-relay.service.j2", calls=100, files=65536).decode())
+    unit.write_text(
+        render("relay/vosctl-relay.service.j2", calls=100, files=65536, account="vosrelay").decode()
+    )
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager", str(unit)],
         check=False, capture_output=True, text=True, timeout=60,

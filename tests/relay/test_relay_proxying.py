@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from relay_calls import Call, address, target
+from relay_calls import Call, address, target, until
 
 from vosctl.relay.control import proxying
 from vosctl.relay.ng import NgError
@@ -99,6 +99,30 @@ def test_a_call_that_bypassed_the_relay_comes_in_when_its_media_moves_behind_nat
         call.talk(20)
         call.close()
         ng.delete("c", "f")
+
+
+@pytest.mark.parametrize("processes", [("control",), ("media",), ("control", "media")], ids="+".join)
+def test_a_call_that_bypasses_the_relay_outlives_a_process(edge, processes):
+    with edge.start("auto") as ng:
+        ng.offer("c", "f", edge.caller.sdp(), **edge.names)
+        ng.offer("rings", "f", edge.caller.sdp(), **edge.names)
+        ng.answer("c", "f", "t", edge.callee.sdp())
+        before = edge.node.ask("calls")["calls"]
+        for process in processes:
+            edge.node.kill(process)
+        until(lambda: edge.node.ask("status")["media"]["up"])
+        assert sorted(edge.node.ask("calls")["calls"], key=str) == sorted(before, key=str)
+        assert {(call["answered"], call["bypass"]) for call in before} == {(True, True), (False, True)}
+        # What comes next is answered as before: untouched, and relayed where it is needed now.
+        again = edge.caller.sdp("a=sendonly")
+        assert ng.offer("c", "f", again, to_tag="t", **edge.names) == again
+        assert ng.answer("rings", "f", "t", edge.callee.sdp()) == edge.callee.sdp()
+        moved = edge.caller.sdp(host="192.168.1.9")
+        assert target(ng.offer("c", "f", moved, to_tag="t", **edge.names))[0] == edge.node.address
+        assert not {"warning", "error-reason"} & {*ng.delete("c", "f"), *ng.delete("rings", "f")}
+    # Media holds none of it any more.
+    edge.node.kill("control")
+    assert edge.node.ask("status")["calls"] == 0
 
 
 def test_an_encrypted_trunk_is_always_relayed():

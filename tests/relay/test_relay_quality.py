@@ -15,6 +15,7 @@ def test_what_a_gateway_sends_is_evened_and_rated(nodes, phones):
     node.gateway("acme", caller.address)
     node.gateway("vendor", callee.address)
     node.config["gateways"]["acme"]["jitter"] = JITTER
+    node.config["alerts"] = {"interval": 0.1}
     node.start()
     names = {"vos_from": "acme", "vos_to": "vendor"}
     packets = g711(20, seed=1)
@@ -37,6 +38,51 @@ def test_what_a_gateway_sends_is_evened_and_rated(nodes, phones):
         assert int(ssrc) == struct.unpack("!I", packets[0][8:12])[0]
         assert figures["average MOS"]["MOS"] == 44
         assert figures["average MOS"]["packet loss"] == 0
+        assert 3 <= figures["average MOS"]["samples"] <= 8
+        assert figures["lowest MOS"]["samples"] == figures["highest MOS"]["samples"] == 1
+        assert figures["lowest MOS"]["MOS"] <= 44 <= figures["highest MOS"]["MOS"]
+
+
+def test_running_calls_keep_their_buffer_over_a_reload(nodes, phones):
+    """Taken away, it stays with calls that have it; another one counts once a re-INVITE changes the media."""
+    node, caller, callee = nodes("edge-a"), phones(), phones()
+    node.gateway("acme", caller.address)
+    gateway = node.config["gateways"]["acme"]
+    gateway["jitter"] = {"mode": "fixed", "min": 20, "max": 400, "start": 40}
+    node.start()
+
+    def playout(call_id, phone, seed):
+        """The delay of the call's first leg after three packets."""
+        for packet in g711(3, seed=seed):
+            phone.send(packet, to_caller[call_id])
+            time.sleep(0.02)
+        callee.drain(len(callee.got) + 3)
+        legs = next(c["legs"] for c in node.ask("calls")["calls"] if c["call-id"] == call_id)
+        return next(leg["playout_ms"] for leg in legs if leg["side"] == "a")
+
+    def reload(jitter):
+        gateway["jitter"] = jitter
+        node.write()
+        assert node.ask("reload")["ok"]
+
+    to_caller = {}
+    with node.client() as ng:
+        for call_id, tag, before in (("old", "f", None), ("new", "g", lambda: reload(None))):
+            if before:
+                before()
+            ng.offer(call_id, tag, caller.sdp(), vos_from="acme")
+            to_caller[call_id] = ng.answer(call_id, tag, "t", callee.sdp())
+        assert 35 <= playout("old", caller, 1) <= 45
+        assert playout("new", caller, 2) == 0
+        for jitter, least, most in (
+            (None, 35, 45),
+            ({"mode": "fixed", "min": 20, "max": 400, "start": 90}, 85, 95),
+        ):
+            reload(jitter)
+            moved = phones()
+            ng.offer("old", "f", moved.sdp(), to_tag="t")
+            ng.answer("old", "f", "t", callee.sdp())
+            assert least <= playout("old", moved, 3) <= most
 
 
 def test_the_round_trip_is_that_of_the_reports(nodes, phones):

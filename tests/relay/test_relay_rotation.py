@@ -223,6 +223,27 @@ def test_what_is_refused(joined, command, fields, told):
     assert node.ask("keys")["trunks"]["ab"] == {"mode": "aes128", "key": "k1", "accept": ["k1"], "calls": {}}
 
 
+def test_the_operator_on_the_node_rotates_by_command(joined):
+    call = joined("aes128").place()
+    nodes = call.a, call.b
+    for node in nodes:
+        done = node.run("keys", "stage", "ab", "k2", given=NEW + "\n")
+        assert (done.returncode, done.stdout) == (0, "key k2 staged on trunk ab\n"), done.stderr
+    for node in nodes:
+        assert node.run("keys", "activate", "ab", "k2").stdout == "key k2 activated on trunk ab\n"
+    held = nodes[0].run("keys", "retire", "ab", "k1")
+    assert (held.returncode, held.stdout) == (1, "")
+    assert "key `k1` is held by 1 calls of trunk `ab`" in held.stderr
+    call.talk(20)
+    call.delete()
+    for node in nodes:
+        assert node.run("keys", "retire", "ab", "k1").returncode == 0
+    shown = nodes[0].run("keys")
+    assert json.loads(shown.stdout)["ab"] == {"mode": "aes128", "key": "k2", "accept": ["k2"], "calls": {}}
+    assert "name a trunk and a key id" in nodes[0].run("keys", "activate", "ab").stderr
+    assert NEW not in shown.stdout + "".join(node.log() for node in nodes)
+
+
 def test_a_damaged_record_is_forgotten_and_not_quoted(joined):
     node = joined("aes128").a
     (node.paths.run / "rotation.json").write_text(json.dumps({"ab": {"staged": NEW}}))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
+import signal
+import struct
 import subprocess
 import time
 from contextlib import contextmanager
 
 import pytest
+from monitoring import get, samples
 from pylibsrtp import Policy, Session
 from relay_calls import address, attribute, g711, target, until
 
@@ -129,6 +133,109 @@ def test_an_srtp_trunk_needs_no_key_and_carries_calls(joined):
     legs = [leg for listed in call.a.ask("calls")["calls"] for leg in listed["legs"]]
     assert [leg["mode"] for leg in legs] == ["none", "srtp"]
     assert not any(key in str(legs) for *_, key in cryptos(call.trunk_offer))
+
+
+@pytest.mark.parametrize("mode", ["none", "xor", "rc4", "aes128", "srtp"])
+def test_srtp_telephones_at_both_ends_of_a_trunk(joined, mode):
+    """libsrtp2, relay, trunk, relay, libsrtp2: every suite over every encryption, both ways."""
+    call = joined(mode)
+    wanted = {"transport_protocol": "RTP/SAVP"}
+    for number, suite in enumerate(SUITES):
+        name = f"c{number}"
+        keys = [base64.b64encode(bytes(range(n, n + SUITES[suite]))).decode() for n in (0, 100)]
+        trunk = call.at_a.offer(
+            name, "f", savp(call.caller.sdp(), f"1 {suite} inline:{keys[0]}"), **call.a_names
+        )
+        assert (" RTP/SAVP " in trunk) is (mode == "srtp" or mode == "none")
+        to_callee = call.at_b.offer(name, "f", trunk, **wanted, **call.b_names)
+        tag, _, to_there = next(found for found in cryptos(to_callee) if found[1] == suite)
+        answer = savp(call.callee.sdp(types="8 101"), f"{tag} {suite} inline:{keys[1]}")
+        back = call.at_b.answer(name, "f", "t", answer, **{**call.b_names, "received_from": None})
+        to_caller = call.at_a.answer(name, "f", "t", back, **{**call.a_names, "received_from": None})
+        ((_, chosen, to_here),) = cryptos(to_caller)
+        assert chosen == suite
+        outgoing = [session(suite, key, Policy.SSRC_ANY_OUTBOUND).protect for key in keys]
+        incoming = [session(suite, key, Policy.SSRC_ANY_INBOUND).unprotect for key in (to_there, to_here)]
+        talk(call.caller, call.callee, to_caller, protect=outgoing[0], unprotect=incoming[0], count=20)
+        talk(
+            call.callee, call.caller, to_callee, protect=outgoing[1], unprotect=incoming[1], seed=2, count=20
+        )
+        for node in (call.a, call.b):
+            (found,) = (one for one in node.ask("calls")["calls"] if one["call-id"] == name)
+            modes = {leg["name"]: (leg["mode"], leg["tx_mode"]) for leg in found["legs"]}
+            trunk_mode = "srtp" if mode == "none" else mode
+            assert modes.pop("ab") == (trunk_mode, trunk_mode)
+            assert list(modes.values()) == [("srtp", "srtp")]
+        assert not [key for key in keys if key in call.a.log() + call.b.log()]
+
+
+def test_a_telephone_that_has_long_been_talking_is_heard_after_a_restart_of_media(nodes, phones):
+    """Beyond 65,536 packets the rollover counter is not 0, and the new media process cannot know it."""
+    node, caller, callee = nodes("edge"), phones(), phones()
+    node.start()
+    suite = "AES_CM_128_HMAC_SHA1_80"
+    offer = savp(caller.sdp(), f"1 {suite} inline:{KEY}")
+    plain = {"transport_protocol": "RTP/AVP"}
+    sender = session(suite, KEY, Policy.SSRC_ANY_OUTBOUND)
+    with node.client() as ng:
+        ng.offer("c", "f", offer, **plain)
+        to_caller = ng.answer("c", "f", "t", callee.sdp())
+        talk(caller, callee, to_caller, protect=sender.protect, count=5)
+        pid = node.ask("status")["media"]["pid"]
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: (node.ask("status")["media"]["pid"] or pid) != pid)
+        ng.offer("c", "f", offer, to_tag="t", **plain)
+        to_caller = ng.answer("c", "f", "t", callee.sdp())
+        first = g711(1, seed=1)[0]
+        heard = 0
+        for number in range(0, 1_300_000, 30000):  # seven hours of talking, in steps that libsrtp2 follows
+            sender.protect(numbered(first, number))
+        for number in range(1_300_000, 1_300_060):
+            packet = numbered(first, number)
+            caller.send(sender.protect(packet), to_caller)
+            callee.got = []
+            heard += callee.drain(1, 0.2 if heard == 0 else 2.0) == [packet]
+        # Nineteen counters, eight tried on each packet: the third one finds its own.
+        assert heard == 58
+        leg = legs(node)[0]
+        assert (leg["unauthentic"], leg["key_mismatch"]) == (2, False)
+
+
+def numbered(packet, index):
+    return packet[:2] + struct.pack("!H", index % 65536) + packet[4:]
+
+
+def test_a_wrong_srtp_key_is_named_in_calls_metrics_and_log_within_three_seconds(nodes, phones):
+    node, caller, callee = nodes("edge"), phones(), phones()
+    node.config["metrics"] = {"listen": [node.address, 9110]}
+    node.gateway("acme", caller.address)
+    node.start()
+    suite = "AES_CM_128_HMAC_SHA1_80"
+    wrong = session(suite, base64.b64encode(bytes(range(50, 80))).decode(), Policy.SSRC_ANY_OUTBOUND)
+    offer = savp(caller.sdp(), f"1 {suite} inline:{KEY}")
+    with node.client() as ng:
+        ng.offer("c", "f", offer, transport_protocol="RTP/AVP", vos_from="acme")
+        to_caller = ng.answer("c", "f", "t", callee.sdp())
+        began = time.monotonic()
+        for packet in g711(60, seed=1):
+            caller.send(wrong.protect(packet), to_caller)
+            time.sleep(0.02)
+        until(lambda: f"call c: suspected key mismatch from `acme`, srtp with key `{suite}`" in node.log())
+        assert time.monotonic() - began < 3
+        leg = until(lambda: [leg for leg in legs(node) if leg["key_mismatch"]])[0]
+        assert (leg["name"], leg["unauthentic"], leg["packets"]) == ("acme", 60, 0)
+        found = samples(get(node)[1])
+        assert found['vosctl_relay_key_mismatch_total{peer="acme"}'] == 1
+        assert found['vosctl_relay_unauthentic_packets_total{peer="acme"}'] == 60
+        assert callee.silent()
+        # The right key ends the suspicion.
+        right = session(suite, KEY, Policy.SSRC_ANY_OUTBOUND)
+        talk(caller, callee, to_caller, protect=right.protect, seed=2, count=5)
+        assert not any(leg["key_mismatch"] for leg in legs(node))
+
+
+def legs(node):
+    return node.ask("calls")["calls"][0]["legs"]
 
 
 def test_an_srtp_trunk_takes_no_plain_offer(nodes, phones):

@@ -57,6 +57,37 @@ def test_colours_reach_the_terminal():
     assert re.search(r"\x1b\[1;31m *3\.00\x1b\[0m", text)
 
 
+@pytest.mark.parametrize(
+    ("width", "headings"),
+    [
+        (80, "call age leg packets loss % jitter delay rtt MOS"),
+        (90, "call age leg codec packets loss % jitter delay rtt MOS"),
+        (100, "node call age leg codec key packets loss % jitter delay rtt MOS"),
+        (120, "node call age leg codec key packets loss % jitter delay rtt MOS media from"),
+    ],
+)
+def test_a_narrow_terminal_keeps_the_figures(width, headings):
+    bad = leg(
+        "a-gateway-with-a-long-name", lost=330, jitter_ms=123.4, rtt_ms=1420.5, mos=1.63, key_mismatch=True
+    )
+    console = Console(width=width, no_color=True)
+    with console.capture() as capture:
+        calls = {"edge-a": [call("a84b4c76e66710@gw.example.net", bad, leg(ptime_ms=20.0))]}
+        console.print(table(calls, Choice(), now=3700.0, width=width))
+    head, *rows = capture.get().splitlines()
+    assert " ".join(head.split()) == headings
+    for figure in ("1000", "33.00", "123.4", "710.2", "1420.5", "1.63", "1:00:00"):
+        assert f" {figure}" in rows[0], figure
+    assert ("PCMA/20" in "".join(rows)) is (width > 80)
+    # A wrong key is seen in any width.
+    assert "KEY?" in rows[0] if width < 96 else "MISMATCH"[:4] in "".join(rows)
+
+
+def test_several_nodes_are_told_apart_on_any_terminal():
+    found = {"edge-a": [call("one")], "edge-b": [call("two")]}
+    assert table(found, Choice(), now=3700.0, width=80).columns[0].header == "node"
+
+
 def test_what_is_not_known_is_a_dash():
     assert loss(leg(expected=0)) is None
     assert delay(leg()) is None

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vosctl.site.inventory.load import Inventory, load_inventory
@@ -110,6 +110,7 @@ def test_exclusion_intersection_and_union_are_those_of_sets(some: list[str], oth
     assert set(chosen(*some, f"&{others[0]}")[0]) == first & single
 
 
+@example("~[[,")
 @given(st.text(alphabet="ae-*?![]()~&:,.0 \\|", max_size=25) | st.text(max_size=15))
 def test_no_pattern_raises_and_every_host_comes_once(text: str) -> None:
     hosts, problems = chosen(text)

@@ -82,7 +82,8 @@ def calls(
         print_json(as_json(results))
     else:
         found = {name: result.report.get("calls", []) for name, result in results.items()}
-        _console().print(_screen(found, choice))
+        console = _console()
+        console.print(_screen(found, choice, console.width))
         print_errors(results)
     return exit_code(results)
 
@@ -104,8 +105,10 @@ def _console() -> Console:
     return console
 
 
-def _screen(found: Mapping[str, list[Any]], choice: Choice) -> Group:
-    return Group(table(found, choice, now=time.time()), Text(summary(found, choice), style="dim"))
+def _screen(found: Mapping[str, list[Any]], choice: Choice, width: int) -> Group:
+    return Group(
+        table(found, choice, now=time.time(), width=width), Text(summary(found, choice), style="dim")
+    )
 
 
 def _watch(site: SiteArguments, nodes: NodeArguments, checked: Site, choice: Choice, every: float) -> int:
@@ -121,9 +124,9 @@ def _watch(site: SiteArguments, nodes: NodeArguments, checked: Site, choice: Cho
                 told = {"node": result.node, "time": round(time.time(), 3), "calls": found[result.node]}
                 click.echo(json.dumps(told, sort_keys=True))
             elif live is not None:
-                live.update(_screen(found, choice), refresh=True)
+                live.update(_screen(found, choice, console.width), refresh=True)
             else:
-                console.print(_screen({result.node: found[result.node]}, choice))
+                console.print(_screen({result.node: found[result.node]}, choice, console.width))
 
     options = push_options(site, nodes)
     # Every node is watched for as long as the command runs: each needs a thread of its own.

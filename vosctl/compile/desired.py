@@ -111,7 +111,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The whole wanted state of one node."""
+    """The whole wanted state of one node. ``accounts``: system users without shell and home, each with its group."""
 
     node: str
     packages: tuple[str, ...]
@@ -121,3 +121,4 @@ class Desired:
     rulesets: tuple[Ruleset, ...]
     sysctls: tuple[Sysctl, ...]
     services: tuple[Service, ...]
+    accounts: tuple[str, ...] = ()

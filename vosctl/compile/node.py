@@ -47,13 +47,16 @@ def compile_node(site: Site, node: Node, release: Release | None, *, memo: Memo 
         rulesets=found.rulesets,
         sysctls=sysctl.sysctls(node),
         services=_services(node),
+        accounts=(relay.ACCOUNT,) if node.relay.enabled else (),
     )
 
 
 def _relay_unit(node: Node) -> File:
     calls = node.media.calls
     limit = min(max(_FEWEST_FILES, calls * _FILES_PER_CALL + _OTHER_FILES), _MOST_FILES)
-    return File(_UNIT, render("relay/vosctl-relay.service.j2", calls=calls, files=limit))
+    return File(
+        _UNIT, render("relay/vosctl-relay.service.j2", calls=calls, files=limit, account=relay.ACCOUNT)
+    )
 
 
 def _files(node: Node, compiled: Iterable[File]) -> tuple[File, ...]:
@@ -78,6 +81,6 @@ def _services(node: Node) -> tuple[Service, ...]:
     if node.relay.enabled:
         own = services.get(relay.SERVICE, Service(relay.SERVICE))
         services[relay.SERVICE] = Service(
-            relay.SERVICE, own.state, own.enabled, (_RELAY, "supervise"), _PIDFILE
+            relay.SERVICE, own.state, own.enabled, (_RELAY, "supervise", "--user", relay.ACCOUNT), _PIDFILE
         )
     return tuple(service for _, service in sorted(services.items()))

@@ -74,6 +74,7 @@ def _summary(desired: Desired) -> bytes:
         {
             "node": desired.node,
             "packages": desired.packages,
+            "accounts": desired.accounts,
             "release": {"version": release.version, "digest": release.digest} if release else None,
             "files": {file.path: _attributes(file) for file in desired.files},
             "hooks": {

@@ -22,6 +22,8 @@ from vosctl.site.model import (
 )
 
 SERVICE = "vosctl-relay"
+# The user and the group that the relay runs as.
+ACCOUNT = "vosrelay"
 _VERSION = 1
 
 
@@ -40,7 +42,8 @@ def files(site: Site, node: Node, memo: Memo) -> tuple[File, ...]:
         File(
             "/etc/vosctl/relay-keys.json",
             document(secrets),
-            mode=0o600,
+            mode=0o640,
+            group=ACCOUNT,
             secret=True,
             reload=SERVICE,
         ),

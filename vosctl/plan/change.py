@@ -12,6 +12,7 @@ class Kind(Enum):
     """What a change is about, in the order in which a node applies it."""
 
     PACKAGE = "package"
+    ACCOUNT = "account"
     RELEASE = "release"
     FILE = "file"
     SET = "set"

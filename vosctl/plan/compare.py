@@ -8,7 +8,7 @@ from vosctl.compile.desired import Desired, File, Sysctl
 from vosctl.plan.change import Action, Change, Held, Kind
 from vosctl.plan.difference import secret_diff, unified
 from vosctl.plan.observed import FileState, Observed, SysctlState
-from vosctl.plan.services import RELAY
+from vosctl.plan.services import RELAY, taken_later
 
 # The connection tracking module brings its settings when the first rule needs it.
 _COMES_WITH_RULES = ("net.netfilter.nf_conntrack", "net.nf_conntrack")
@@ -26,6 +26,20 @@ def packages(desired: Desired, observed: Observed) -> Iterator[Item]:
             yield Change(Kind.PACKAGE, name, Action.INSTALL)
         else:
             yield Held(Kind.PACKAGE, name, able.reason, fatal=observed.is_machine)
+
+
+def accounts(desired: Desired, observed: Observed) -> Iterator[Item]:
+    """Yield the system accounts to make."""
+    able = observed.ability("accounts")
+    for name in desired.accounts:
+        if observed.accounts.get(name, False):
+            continue
+        if able.ok:
+            yield Change(
+                Kind.ACCOUNT, name, Action.CREATE, "system user and group, no shell, no home; it stays"
+            )
+        else:
+            yield Held(Kind.ACCOUNT, name, able.reason, fatal=observed.is_machine)
 
 
 def release(desired: Desired, observed: Observed) -> Iterator[Item]:
@@ -75,6 +89,8 @@ def _file(file: File, state: FileState, observed: Observed, key: bytes | None) -
         if not notes:
             return None
         return Change(Kind.FILE, file.path, Action.CHANGE, ", ".join(notes), drift=_was(observed, file))
+    if taken_later(file.path, observed):
+        notes.append("takes effect at the next start of the relay, which goes on")
     if file.secret:
         diff = secret_diff(state.digest, file.digest, key=key)
     elif not state.digest:

@@ -45,6 +45,7 @@ def _items(
     desired: Desired, observed: Observed, changes: list[Change], key: bytes | None
 ) -> Iterator[Change | Held]:
     yield from compare.packages(desired, observed)
+    yield from compare.accounts(desired, observed)
     yield from compare.release(desired, observed)
     yield from compare.files(desired, observed, key=key)
     yield from packet_filter.sets(desired, observed)

@@ -128,6 +128,7 @@ class Observed:
     orphan_sets: tuple[str, ...]
     orphan_chains: tuple[tuple[int, str], ...]
     applied: Applied | None = None
+    accounts: Mapping[str, bool] = field(default_factory=dict)
     recovered: str = ""
     ssh: SshPath | None = field(default=None, compare=False)
 
@@ -172,6 +173,7 @@ def _parse(raw: Raw, ssh: SshPath | None) -> Observed:
         orphan_sets=tuple(map(str, orphans["sets"])),
         orphan_chains=tuple((int(f), str(c)) for f, chains in orphans["chains"].items() for c in chains),
         applied=_applied(raw.get("applied")),
+        accounts=_each(raw.get("accounts") or {}, bool),
         recovered=str(raw.get("recovered") or ""),
         ssh=ssh,
     )

@@ -19,7 +19,7 @@ def services(desired: Desired, observed: Observed, changes: Sequence[Change]) ->
     for service in desired.services:
         state = observed.services.get(service.name, _UNKNOWN)
         moved = _was_ours(observed, service)
-        change = _change(service, state, changes, reloads.pop(service.name, []), moved=moved)
+        change = _change(service, observed, changes, reloads.pop(service.name, []))
         if change is not None:
             yield change
         if service.enabled != state.enabled and (state.known or service.enabled):
@@ -30,8 +30,9 @@ def services(desired: Desired, observed: Observed, changes: Sequence[Change]) ->
 
 
 def _change(
-    service: Service, state: ServiceState, changes: Sequence[Change], reloads: list[str], *, moved: bool
+    service: Service, observed: Observed, changes: Sequence[Change], reloads: list[str]
 ) -> Change | None:
+    state, moved = observed.services.get(service.name, _UNKNOWN), _was_ours(observed, service)
     name, running = service.name, state.state == "running"
     if service.state != "running":
         return (
@@ -39,10 +40,16 @@ def _change(
         )
     if not running:
         return Change(Kind.SERVICE, name, Action.START, drift=moved and state.known)
-    anew = _begun_anew(service, changes)
+    anew = _begun_anew(service, changes, systemd=bool(observed.facts.get("systemd")))
     if anew is not None:
         return anew
     return Change(Kind.SERVICE, name, Action.RELOAD, f"for {', '.join(reloads)}") if reloads else None
+
+
+def taken_later(path: str, observed: Observed) -> bool:
+    """Whether a change of the file waits for the relay's next start: systemd reads its unit then, calls go on."""
+    running = observed.services.get(RELAY, _UNKNOWN).state == "running"
+    return path == _unit(RELAY) and running and bool(observed.facts.get("systemd"))
 
 
 def _was_ours(observed: Observed, service: Service) -> bool:
@@ -61,11 +68,12 @@ def _reloads(desired: Desired, changes: Sequence[Change]) -> dict[str, list[str]
     return found
 
 
-def _begun_anew(service: Service, changes: Sequence[Change]) -> Change | None:
+def _begun_anew(service: Service, changes: Sequence[Change], *, systemd: bool) -> Change | None:
     """Return the restart or upgrade that the other changes ask for, as the node carries it out."""
     risk = Risk.RESTARTS_RELAY if service.name == RELAY else None
-    if any(change.kind is Kind.FILE and change.name == _unit(service.name) for change in changes):
-        return Change(Kind.SERVICE, service.name, Action.RESTART, "its unit file changes", risk=risk)
+    changed = any(change.kind is Kind.FILE and change.name == _unit(service.name) for change in changes)
+    if changed and systemd and service.name != RELAY:
+        return Change(Kind.SERVICE, service.name, Action.RESTART, "its unit file changes")
     released = any(change.kind is Kind.RELEASE for change in changes)
     if not released or not any(word.startswith(_RELEASE_LINK) for word in service.supervise):
         return None

@@ -18,6 +18,7 @@ def wanted(desired: Desired, *, revision: str | None) -> dict[str, Any]:
         "node": desired.node,
         "revision": revision,
         "packages": list(desired.packages),
+        "accounts": list(desired.accounts),
         "release": {"version": release.version, "digest": release.digest} if release else None,
         "files": [
             {

@@ -1,4 +1,4 @@
-"""The command ``vosctl-relay``: supervise, control, media, status, stop."""
+"""The command ``vosctl-relay``: supervise, control, media, status, keys, stop, folders."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Dict, Optional, Sequence
+from typing import Callable, Dict, Optional, Sequence
 
 from vosctl.errors import RelayError, VosctlError
-from vosctl.relay import admin, handover, logs, privileges, supervise
+from vosctl.relay import admin, folders, handover, keys, logs, privileges, supervise
 from vosctl.relay.paths import CONFIG, KEYS, RUN, RelayPaths
 
 LOG = logging.getLogger("vosctl.relay")
@@ -30,7 +30,9 @@ def _parser() -> argparse.ArgumentParser:
         "control": "run the control process (the supervisor does)",
         "media": "run the media process (the supervisor does)",
         "status": "print what the running relay says of itself",
+        "keys": "show the keys of the trunks, or change them under running calls",
         "stop": "end the relay and wait until it is gone",
+        "folders": "give the relay's user the folders that it writes to (root, before a start)",
     }
     for name, text in helps.items():
         command = commands.add_parser(name, help=text, description=text)
@@ -39,9 +41,13 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--keys", type=Path, default=KEYS, metavar="FILE")
         command.add_argument("--run", type=Path, default=RUN, metavar="DIR")
         command.add_argument("--log", type=Path, metavar="FILE", help="default: standard error")
+        if name == "keys":
+            keys.add_arguments(command)
         if name == "supervise":
             command.add_argument("--foreground", action="store_true", help="stay, as systemd wants it")
             command.add_argument("--resume", metavar="STATE", help=argparse.SUPPRESS)
+        if name in {"supervise", "folders"}:
+            command.add_argument("--user", metavar="NAME", help="who the relay runs as; not below --root")
         if name in {"control", "media"}:
             command.add_argument("--supervised", type=int, metavar="PID", help=argparse.SUPPRESS)
     return parser
@@ -52,18 +58,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     options = _parser().parse_args(argv)
     paths = RelayPaths(options.config, options.keys, options.run).below(options.root)
     try:
-        if options.command in {"control", "media"}:
-            return _process(options, paths)
-        if options.command == "supervise":
-            resumed = handover.parse(options.resume)
-            if options.root is None:
-                # Below a root, the folders on the way there may be another user's.
-                privileges.drop()
-            return supervise.supervise(paths, foreground=options.foreground, resumed=resumed)
-        if options.command == "stop":
-            sys.stdout.write("stopped\n" if supervise.stop(paths) else "not running\n")
-            return 0
-        return _status(paths)
+        return _COMMANDS[options.command](options, paths)
     except VosctlError as error:
         sys.stderr.write(f"vosctl-relay: {error}\n")
         return error.exit_code
@@ -72,7 +67,45 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return 1
 
 
-def _status(paths: RelayPaths) -> int:
+def _supervise(options: argparse.Namespace, paths: RelayPaths) -> int:
+    resumed = handover.parse(options.resume)
+    _drop(options, paths, resumed=resumed is not None)
+    return supervise.supervise(paths, foreground=options.foreground, resumed=resumed)
+
+
+def _stop(_options: argparse.Namespace, paths: RelayPaths) -> int:
+    sys.stdout.write("stopped\n" if supervise.stop(paths) else "not running\n")
+    return 0
+
+
+def _folders(options: argparse.Namespace, paths: RelayPaths) -> int:
+    if options.user and options.root is None:
+        folders.prepare(paths, privileges.account(options.user))
+    return 0
+
+
+def _keys(options: argparse.Namespace, paths: RelayPaths) -> int:
+    return keys.run(paths, options)
+
+
+def _drop(options: argparse.Namespace, paths: RelayPaths, *, resumed: bool) -> None:
+    """Give up what is not needed. Raises ``RelayError``, but not where media would end with this process."""
+    if options.root is not None:
+        # Below a root, the folders on the way there may be another user's.
+        return
+    try:
+        user = privileges.account(options.user) if options.user else None
+        if user is not None and not resumed and os.geteuid() == 0:
+            folders.prepare(paths, user)
+        privileges.drop(user)
+    except RelayError as error:
+        if not resumed:
+            raise
+        LOG.warning("goes on as user %d until its next start: %s", os.geteuid(), error)
+        privileges.drop()
+
+
+def _status(_options: argparse.Namespace, paths: RelayPaths) -> int:
     pid = supervise.running(paths)
     if pid is None:
         sys.stdout.write('{"ok": false, "running": false}\n')
@@ -108,6 +141,17 @@ def _tied_to(parent: int) -> bool:
     """Have this process end with its parent; return whether ``parent`` still is that."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
     return os.getppid() == parent
+
+
+_COMMANDS: Dict[str, Callable[[argparse.Namespace, RelayPaths], int]] = {
+    "supervise": _supervise,
+    "control": _process,
+    "media": _process,
+    "status": _status,
+    "keys": _keys,
+    "stop": _stop,
+    "folders": _folders,
+}
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
-"""Giving up what the relay does not need: every capability, for good, in it and all that it starts."""
+"""Giving up what the relay does not need: root's number and every capability, for good, in it and all that it starts."""
 
 from __future__ import annotations
 
 import ctypes
 import logging
 import os
+import pwd
 from pathlib import Path
+from typing import NamedTuple, Optional
+
+from vosctl.errors import RelayError
 
 LOG = logging.getLogger(__name__)
 
@@ -29,16 +33,42 @@ class _Data(ctypes.Structure):
     )
 
 
-def drop() -> None:
-    """Leave this process and its children without capabilities, and without a way to new ones.
+class Account(NamedTuple):
+    """The user that the relay runs as, and its group."""
 
-    It stays root by its number, and so the owner of the key table, but may read and signal only what
-    is root's own. Does nothing for another user but close the way to more.
+    name: str
+    uid: int
+    gid: int
+
+
+def account(name: str) -> Account:
+    """Return the account of that name. Raises ``RelayError`` where there is none, and for root's."""
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError:
+        hint = (
+            f"vosctl apply makes it; by hand: useradd --system --user-group --shell /usr/sbin/nologin {name}"
+        )
+        raise RelayError(f"no user {name} on this node", hint=hint) from None
+    if found.pw_uid == 0 or found.pw_gid == 0:
+        raise RelayError(
+            f"user {name} is root by another name", hint="give it a number and a group of its own"
+        )
+    return Account(name, found.pw_uid, found.pw_gid)
+
+
+def drop(user: Optional[Account] = None) -> None:
+    """Become ``user``, and leave this process and its children without capabilities and a way to new ones.
+
+    Without a user it stays who it is; root by its number may then still read and signal what is root's
+    own. Raises ``RelayError`` when it may not become the user.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     for capability in range(_capabilities()):
         # Who may not drop it has not got it to give to others either.
         libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+    if user is not None and os.geteuid() != user.uid:
+        _become(user)
     none = (_Data * 2)()
     header = _Header(_VERSION_3, 0)
     held = (_Data * 2)()
@@ -47,6 +77,17 @@ def drop() -> None:
     if any(each.permitted for each in held) and libc.capset(ctypes.byref(header), none):
         LOG.warning("capabilities cannot be dropped: %s", os.strerror(ctypes.get_errno()))
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def _become(user: Account) -> None:
+    # The way down costs the capabilities that it takes, so it comes after the bounding set.
+    try:
+        os.setgroups(os.getgrouplist(user.name, user.gid))
+        os.setresgid(user.gid, user.gid, user.gid)
+        os.setresuid(user.uid, user.uid, user.uid)
+    except PermissionError:
+        hint = "start it as root with CAP_SETUID and CAP_SETGID, or as that user"
+        raise RelayError(f"the relay may not become user {user.name}", hint=hint) from None
 
 
 def _capabilities() -> int:

@@ -15,6 +15,11 @@ from vosctl.plan.printable import printable
 Json = Mapping[str, Any]
 
 LONGEST_ID = 24
+WIDE = 200
+_FIGURE_COLUMNS = ("age", "packets", "loss %", "jitter", "delay", "rtt", "MOS")
+_COLUMNS = ("node", "call", "age", "leg", "codec", "key", *_FIGURE_COLUMNS[1:], "media from")
+# The fewest columns of a terminal in which a heading has its place.
+_LEAST = {"media from": 112, "key": 96, "node": 96, "codec": 88}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,23 +125,31 @@ ORDERS: Mapping[str, Callable[[Json], Any]] = {
 }
 
 
-def table(nodes: Mapping[str, Sequence[Json]], choice: Choice, *, now: float) -> Table:
-    """Return the calls of all nodes as one table, times in ms; ``now`` is in seconds since the epoch."""
+def table(nodes: Mapping[str, Sequence[Json]], choice: Choice, *, now: float, width: int = WIDE) -> Table:
+    """Return the calls of all nodes as one table, times in ms; ``now`` is in seconds since the epoch.
+
+    In fewer than ``WIDE`` columns of ``width`` what can be seen elsewhere is left out, figures last.
+    """
     made = Table(box=None, pad_edge=False, header_style="bold")
-    # On a narrow terminal names give way first, figures stay whole.
-    for heading in ("node", "call"):
-        made.add_column(heading, overflow="ellipsis")
-    made.add_column("age", no_wrap=True, justify="right")
-    made.add_column("leg", overflow="ellipsis")
-    made.add_column("codec", no_wrap=True)
-    made.add_column("key", overflow="fold")
-    for heading in ("packets", "loss %", "jitter", "delay", "rtt", "MOS"):
-        made.add_column(heading, no_wrap=True, justify="right")
-    made.add_column("media from", overflow="ellipsis")
+    left_out = {name for name, least in _LEAST.items() if width < least}
+    if len(nodes) > 1:
+        left_out.discard("node")
+    headings = [heading for heading in _COLUMNS if heading not in left_out]
+    for heading in headings:
+        figure = heading in _FIGURE_COLUMNS
+        # Names give way first, figures stay whole.
+        made.add_column(
+            heading,
+            overflow="ellipsis",
+            no_wrap=figure or heading == "codec",
+            justify="right" if figure else "left",
+        )
     named = [{**call, "node": node} for node, calls in nodes.items() for call in calls]
     for call in choose(named, choice):
         for row in _rows(call, now):
-            made.add_row(*row)
+            if "key" in left_out and row.get("leg") and "MISMATCH" in row["key"].plain:
+                row["leg"] = Text.assemble(("KEY? ", "bold red"), row["leg"])
+            made.add_row(*(row.get(heading, Text()) for heading in headings))
     return made
 
 
@@ -151,34 +164,50 @@ def summary(nodes: Mapping[str, Sequence[Json]], choice: Choice) -> str:
     return f"{words}, {poor} with a figure that is not good" if poor else words
 
 
-def _rows(call: Json, now: float) -> Iterator[list[Text]]:
+def _rows(call: Json, now: float) -> Iterator[dict[str, Text]]:
+    """Yield a row a leg, by heading; what is the call's own stands in the first."""
     state = "" if call.get("answered") else " (rings)"
     age = str(timedelta(seconds=max(0, int(now - float(call.get("started") or now)))))
-    lead = [_text(call["node"]), _text(_short(str(call.get("call-id"))) + state), _text(age)]
+    lead = {
+        "node": _text(call["node"]),
+        "call": _text(_short(str(call.get("call-id"))) + state),
+        "age": _text(age),
+    }
     legs = list(_legs(call))
     for leg in legs:
-        yield [*lead, *_cells(leg)]
-        lead = [Text(), Text(), Text()]
+        yield {**lead, **_cells(leg)}
+        lead = {}
     if not legs:
-        yield [*lead, _text(f"{call.get('from') or '?'} to {call.get('to') or '?'}, no media here")]
+        yield {**lead, "leg": _text(f"{call.get('from') or '?'} to {call.get('to') or '?'}, no media here")}
 
 
-def _cells(leg: Json) -> Iterator[Text]:
-    yield _text(leg.get("name") or "unnamed")
-    yield _text(leg.get("codec") or "-")
-    kid = _text(leg.get("kid") or leg.get("mode") or "-")
+def _cells(leg: Json) -> dict[str, Text]:
+    key = _text(leg.get("kid") or leg.get("mode") or "-")
     if leg.get("key_mismatch"):
-        kid = Text(f"{kid} MISMATCH", style="bold red")
-    yield kid
-    yield _text(leg.get("packets", "-"))
+        key = Text(f"{key} MISMATCH", style="bold red")
+    mos = _number(leg, "mos")
+    where = leg.get("learned") or leg.get("remote")
+    figures = {}
     for name, figure in _FIGURES.items():
         value = figure(leg)
         digits = 2 if name == "loss" else 1
-        yield Text("-" if value is None else f"{value:.{digits}f}", style=THRESHOLDS[name].style(value))
-    mos = _number(leg, "mos")
-    yield Text("-" if not mos else f"{mos:.2f}", style=_mos_style(mos))
-    where = leg.get("learned") or leg.get("remote")
-    yield _text(f"{where[0]}:{where[1]}" if where else "-")
+        text = "-" if value is None else f"{value:.{digits}f}"
+        figures["loss %" if name == "loss" else name] = Text(text, style=THRESHOLDS[name].style(value))
+    return {
+        "leg": _text(leg.get("name") or "unnamed"),
+        "codec": _text(_codec(leg)),
+        "key": key,
+        "packets": _text(leg.get("packets", "-")),
+        **figures,
+        "MOS": Text("-" if not mos else f"{mos:.2f}", style=_mos_style(mos)),
+        "media from": _text(f"{where[0]}:{where[1]}" if where else "-"),
+    }
+
+
+def _codec(leg: Json) -> str:
+    """Return the codec and how many ms of sound a packet holds, as far as they are known: PCMA/20."""
+    ptime = _number(leg, "ptime_ms")
+    return f"{leg.get('codec') or '-'}{f'/{ptime:g}' if ptime else ''}"
 
 
 def _mos_style(mos: float | None) -> str:

@@ -197,6 +197,7 @@ class Wanted:
         self.sysctls: list[Frame] = []
         self.services: list[Frame] = []
         self.packages: list[str] = []
+        self.accounts: list[str] = []
         self.release: Frame | None = None
         self.archive = b""
 
@@ -249,7 +250,7 @@ class Wanted:
 
     def frame(self) -> Frame:
         return {
-            "node": "n", "revision": None, "packages": self.packages, "release": self.release,
+            "node": "n", "revision": None, "packages": self.packages, "accounts": self.accounts, "release": self.release,
             "files": list(self.files.values()), "sets": list(self.sets.values()), "rulesets": list(self.rulesets.values()),
             "sysctls": self.sysctls, "services": self.services,
         }  # fmt: skip

@@ -143,6 +143,7 @@ def test_a_directory_has_no_packages_firewall_or_settings(folder: Target) -> Non
     observed = folder.inspect(wanted)
     assert {kind: able for kind, (able, _) in observed["facts"]["can"].items()} == {
         "packages": False,
+        "accounts": False,
         "firewall": False,
         "sysctl": False,
     }

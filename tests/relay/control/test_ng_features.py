@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 import os
+import re
 import signal
 import struct
 import time
 import wave
 
 import pytest
+from pylibsrtp import Policy, Session
 from relay_calls import Node, Phone, g711, target, until
 
 from vosctl.relay.control import wav
@@ -224,6 +227,74 @@ def test_a_wav_is_heard_by_the_party_in_place_of_the_other(talk, node, rate, cha
     assert call.pass_on(g711(2, seed=4)) == g711(2, seed=4)
 
 
+def test_a_wav_in_the_message_itself_is_heard_too(talk):
+    call = talk("blob")
+    sound = _wave(0.2).decode("utf-8", "surrogateescape")
+    assert call.ask("play media", from_tag="f", blob=sound, repeat_times=2) == {
+        "result": "ok",
+        "duration": 400,
+    }
+    got = call.caller.drain(20, 3)
+    assert len(got) == 20
+    table = wav._decoder("pcma")
+    samples = [table[byte] for packet in got for byte in packet[12:]]
+    assert _power(samples, 1000) > 0.9 * (8000 / 2) ** 2
+    with pytest.raises(NgError, match="not a WAV file"):
+        call.ask("play media", from_tag="f", blob="no sound at all")
+
+
+SUITE = "AES_CM_128_HMAC_SHA1_80"
+INLINE = base64.b64encode(bytes(range(30))).decode()
+
+
+def test_an_srtp_party_hears_a_wav_digits_and_silence_as_srtp(node):
+    """libsrtp2 takes all that the relay makes of its own, in one stream of its own and in the other party's."""
+    caller, callee = Phone(), Phone()
+    secure = caller.sdp(f"a=crypto:1 {SUITE} inline:{INLINE}").replace("RTP/AVP", "RTP/SAVP")
+    with node.client(timeout=5, tries=1) as ng:
+        to_callee = ng.offer("srtp", "f", secure, transport_protocol="RTP/AVP")
+        answer = ng.answer("srtp", "f", "t", callee.sdp())
+        mine = re.search("a=crypto:1 .* inline:(.*)\r", answer)[1]
+        receiver = Session(Policy(key=base64.b64decode(mine), ssrc_type=Policy.SSRC_ANY_INBOUND))
+        sender = Session(Policy(key=base64.b64decode(INLINE), ssrc_type=Policy.SSRC_ANY_OUTBOUND))
+
+        def ask(command, **keys):
+            reply = ng.request(command, call_id="srtp", **keys)
+            assert reply["result"] == "ok", reply
+
+        def heard(count):
+            caller.got = []
+            return [receiver.unprotect(packet) for packet in caller.drain(count, 3)]
+
+        ask("play media", from_tag="f", blob=_wave(0.2).decode("utf-8", "surrogateescape"))
+        table = wav._decoder("pcma")
+        samples = [table[byte] for packet in heard(10) for byte in packet[12:]]
+        assert len(samples) == 1600
+        assert _power(samples, 1000) > 0.9 * (8000 / 2) ** 2
+        ask("stop media", from_tag="f")
+        ask("silence media", from_tag="t")
+        sent = g711(20, seed=1)
+        for packet in sent[:3]:
+            callee.send(packet, to_callee)
+        assert heard(3) == [packet[:12] + PCMA_SILENCE for packet in sent[:3]]
+        ask("unsilence media", from_tag="t")
+        ask("play DTMF", from_tag="t", code="7", duration=100)
+        for packet in sent[3:]:
+            callee.send(packet, to_callee)
+        got = heard(17)
+        assert [packet[2:4] for packet in got] == [packet[2:4] for packet in sent[3:]]
+        assert {packet[12] for packet in got if packet[1] & 0x7F == 101} == {7}
+        ask("start recording")
+        caller.send(sender.protect(sent[0]), answer)
+        assert callee.drain(1) == [sent[0]]
+        ask("stop recording")
+        (path,) = (node.root / "recordings").glob("srtp-*.pcap")
+        assert [packet[28:] for packet in until(lambda: _pcap(path))] == [sent[0]]
+        ng.delete("srtp", "f")
+    caller.close()
+    callee.close()
+
+
 def test_played_sound_can_be_stopped(talk, node):
     call = talk("stop")
     path = node.root / "long.wav"
@@ -240,12 +311,13 @@ def test_played_sound_can_be_stopped(talk, node):
 @pytest.mark.parametrize(
     ("command", "keys", "reason"),
     [
-        ("block media", {"from_tag": "nobody"}, "No party with this tag or address in the call"),
+        ("block media", {"label": "nobody"}, "No party with this tag, address or label in the call"),
+        ("block media", {"from_tag": "nobody"}, "No party with this tag, address or label in the call"),
         ("play media", {}, "no file and no blob in message"),
         ("play media", {"file": "/nonexistent.wav"}, "/nonexistent.wav: No such file or directory"),
         ("play media", {"file": "/dev/zero"}, "/dev/zero: not a regular file"),
         ("play media", {"file": "/etc/passwd"}, "not a WAV file"),
-        ("play DTMF", {"code": "1"}, "no from-tag and no address says who dials"),
+        ("play DTMF", {"code": "1"}, "no from-tag, address or label says who dials"),
         ("play DTMF", {"from_tag": "f", "code": "x"}, "code: must be 0 to 15"),
         ("play DTMF", {"from_tag": "f", "code": "1", "duration": "9999999"}, "duration: must be 100 to 5000"),
         ("start forwarding", {}, "start-forwarding: this relay forwards to nobody"),

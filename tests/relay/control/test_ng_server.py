@@ -36,7 +36,7 @@ def test_a_reply_is_kept_for_a_minute(clock):
 
 
 def test_replies_take_no_more_memory_than_allowed(clock, monkeypatch):
-    monkeypatch.setattr(server, "MAX_REPLAY_BYTES", 1000)
+    monkeypatch.setattr(server, "MAX_REPLAY_BYTES", 10 * (server.REPLY_OVERHEAD + 2 + 100))
     replies = server.Replies()
     for number in range(100):
         replies.put(("192.0.2.1", b"%d" % number), b"x" * 100)

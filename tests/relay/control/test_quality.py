@@ -72,15 +72,73 @@ def test_a_leg_is_rated_with_both_trips_and_its_buffer() -> None:
     assert quality.leg_mos(leg(), leg(), "PCMA") == 4.41
 
 
+def source(**fields: Any) -> dict[str, Any]:
+    """A leg as the admin socket lists it."""
+    base = leg(local=["192.0.2.1", 4000], stream=0, side="a", codec="PCMA", mos=4.4)
+    return {**base, **fields}
+
+
+def report(samples: quality.Samples, one: dict[str, Any]) -> dict[str, Any]:
+    return quality.ng_report("c", [(one, leg(rtt_ms=9.9), "PCMA")], samples, 99)["7"]
+
+
 def test_the_ng_report_has_scores_times_ten() -> None:
-    described = [
-        quality.described(leg(rtt_ms=30.2), leg(rtt_ms=9.9), "PCMA", 5),
-        quality.described(leg(packets=0, ssrc=9), leg(), "PCMA"),
-    ]
-    report = quality.ng_report(described)
-    assert list(report) == ["7"]
-    assert report["7"]["average MOS"] == {
+    told = report(quality.Samples(), source(rtt_ms=30.2))
+    figures = {
         "MOS": 44, "jitter": 3, "packet loss": 0, "round-trip time": 40, "round-trip time leg": 30,
-        "samples": 1, "reported at": 5,
+        "samples": 1, "reported at": 99,
     }  # fmt: skip
-    assert report["7"]["lowest MOS"]["MOS"] == report["7"]["highest MOS"]["MOS"] == 44
+    assert told == {"average MOS": figures, "lowest MOS": figures, "highest MOS": figures}
+    silent = (source(packets=0, ssrc=9), leg(), "PCMA")
+    assert quality.ng_report("c", [silent], quality.Samples(), 0) == {}
+
+
+def test_each_look_is_a_sample_of_what_came_since_the_last() -> None:
+    """500 packets that all come, 500 of which every tenth is lost in pairs, 500 that all come; then silence."""
+    samples = quality.Samples()
+    for now, packets, expected, runs, lost in (
+        (5, 500, 500, 0, 0),
+        (10, 950, 1000, 25, 50),
+        (15, 1450, 1500, 25, 50),
+        (20, 1450, 1500, 25, 50),
+    ):
+        counted = {"packets": packets, "expected": expected, "loss_runs": runs, "run_lost": lost}
+        samples.take([{"call-id": "c", "legs": [source(**counted)]}], now)
+    told = report(samples, source(packets=1450, expected=1500))
+    good = quality.mos(quality.rating("PCMA"))
+    poor = quality.mos(quality.rating("PCMA", loss=10, burst_ratio=1.8))
+    assert told["lowest MOS"]["MOS"] == round(10 * poor)
+    assert told["highest MOS"]["MOS"] == round(10 * good)
+    assert told["average MOS"]["MOS"] == round(10 * (2 * good + poor) / 3)
+    assert [told[f"{kind} MOS"]["samples"] for kind in ("average", "lowest", "highest")] == [3, 1, 1]
+    assert [told[f"{kind} MOS"]["packet loss"] for kind in ("average", "lowest", "highest")] == [3, 10, 0]
+    assert [told[f"{kind} MOS"]["reported at"] for kind in ("average", "lowest")] == [15, 10]
+
+
+def test_samples_are_as_many_as_the_sources_that_are_there() -> None:
+    samples = quality.Samples()
+    for ssrc in range(1, 1000):
+        samples.take([{"call-id": "c", "legs": [source(ssrc=ssrc), source(ssrc=ssrc, side="b")]}], ssrc)
+        assert len(samples) <= 2
+    samples.take([], 1000)
+    assert len(samples) == 0
+
+
+def test_counters_that_begin_anew_are_no_sample() -> None:
+    samples = quality.Samples()
+    samples.take([{"call-id": "c", "legs": [source()]}], 1)
+    samples.take([{"call-id": "c", "legs": [source(packets=10, expected=10)]}], 2)
+    assert report(samples, source())["average MOS"]["samples"] == 1
+
+
+@pytest.mark.parametrize(
+    ("codec", "ie", "bpl"),
+    [
+        ("PCMU", 0, 25.1), ("G729", 11, 19.0), ("G723", 15, 16.1), ("GSM-EFR", 5, 10.0), ("AMR", 5, 10.0), ("GSM", 20, 10.0),
+        ("G726-32", 7, 10.0), ("G728", 7, 10.0), ("iLBC", 11, 19.0), ("opus", 0, 25.1), ("G722", 0, 25.1),
+    ],
+)  # fmt: skip
+def test_codecs_are_rated_as_g113_has_them(codec: str, ie: float, bpl: float) -> None:
+    """At 5 % of random loss (G.107 equation 7-29)."""
+    lost = quality.rating("PCMU") - quality.rating(codec, loss=5)
+    assert lost == pytest.approx(ie + (95 - ie) * 5 / (5 + bpl))

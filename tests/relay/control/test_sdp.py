@@ -31,6 +31,22 @@ def test_anything_parses_or_is_refused_by_line(text):
         assert str(error).startswith(("line ", "more than ", "longer than "))
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("c=IN IP4 198.51.10a", "line 4: no address in c=IN IP4 198.51.10a"),
+        ("c=IN IP4 224.2.1.1", "line 4: multicast"),
+        ("c=IN IP6 192.0.2.1", "line 4: c= must be IN IP4 for 192.0.2.1"),
+        ("c=", "line 4: no address in c="),
+    ],
+)
+def test_a_second_connection_line_is_read_too(line, reason):
+    with pytest.raises(sdp.SdpError, match=f"^{reason}"):
+        sdp.parse(f"v=0\r\ns=-\r\nc=IN IP4 192.0.2.1\r\n{line}\r\nt=0 0\r\n")
+    description = sdp.parse("v=0\r\nc=IN IP4 192.0.2.1\r\nc=IN IP4 192.0.2.2\r\nm=audio 4000 RTP/AVP 8\r\n")
+    assert description.media[0].address == "192.0.2.1"
+
+
 @given(st.lists(LINES, max_size=30).map("\r\n".join))
 def test_what_is_written_parses_again_and_leads_to_the_relay(text):
     try:
@@ -47,7 +63,7 @@ def test_what_is_written_parses_again_and_leads_to_the_relay(text):
         if not before.rejected:
             assert after.address == ("203.0.113.1" if not before.held else before.address)
             assert after.direction == before.direction
-            assert after.rtcp == (stream.rtcp_port, None)
+            assert after.rtcp == ((stream.rtcp_port, None) if before.is_rtp else None)
             assert after.crypto is None
             assert after.codecs == before.codecs
     names = {line.attribute for media in again.media for line in media.lines}

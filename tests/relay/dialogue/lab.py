@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from capture import Flow, flows
+from endpoint import time_of_day
 from scenario import Callee, Caller
 
 from vosctl.relay import admin
@@ -38,12 +42,20 @@ def configuration() -> str:
     return found.group(1) + "\n"
 
 
+class Message(NamedTuple):
+    """A SIP message that a sipp sent or received, and the time of day."""
+
+    time: float
+    sent: bool
+    text: str
+
+
 class Played(NamedTuple):
-    """What was on the caller's and the callee's wire, and the messages that each sipp received, by side."""
+    """What was on the caller's and the callee's wire, and the messages of each sipp, by side."""
 
     at_caller: dict[tuple[str, int, str, int], Flow]
     at_callee: dict[tuple[str, int, str, int], Flow]
-    received: dict[str, list[str]]
+    messages: dict[str, list[Message]]
 
     def heard(self, host: str) -> list[Flow]:
         """What came from the relay to ``host``, a flow for each stream."""
@@ -57,9 +69,8 @@ class Played(NamedTuple):
 
     def sdp(self, side: str) -> list[str]:
         """The session descriptions that ``side`` received, in order."""
-        return [
-            body for _, _, body in (text.partition("\n\n") for text in self.received[side]) if body.strip()
-        ]
+        bodies = (found.text.partition("\n\n")[2] for found in self.messages[side] if not found.sent)
+        return [body for body in bodies if body.strip()]
 
 
 class Lab:
@@ -73,19 +84,42 @@ class Lab:
         self.kamailio: subprocess.Popen | None = None
         self._count = 0
         self._network()
-        (folder / "relay.json").write_text(
-            '{"version": 1, "node": "edge", "ng": ["127.0.0.1", 2223], "ports": [20000, 29999], "dscp": 46,'
-            f'"rtp_timeout": 30, "gateways": {{}}, "trunks": {{}}, "recordings": "{folder / "recordings"}",'
-            f'"addresses": ["{AT_CALLEE}", "{AT_CALLEE6}"]}}'
-        )
-        keys = folder / "relay-keys.json"
+        self.paths = self._relay("relay", 2223, (20000, 29999))
+
+    def _relay(self, name: str, ng: int, ports: tuple[int, int]) -> RelayPaths:
+        """Start a relay whose NG port is ``ng``."""
+        keys = self.folder / f"{name}-keys.json"
         keys.write_text('{"version": 1, "keys": {}}')
         keys.chmod(0o600)
-        self.paths = RelayPaths(folder / "relay.json", keys, folder / "run")
-        self.relay = self.start(
+        paths = RelayPaths(self.folder / f"{name}.json", keys, self.folder / f"{name}-run")
+        config = {
+            "version": 1, "node": "edge", "ng": ["127.0.0.1", ng], "ports": ports, "dscp": 46, "rtp_timeout": 30,
+            "gateways": {}, "trunks": {}, "recordings": str(self.folder / "recordings"),
+            "addresses": [AT_CALLEE, AT_CALLEE6],
+        }  # fmt: skip
+        paths.config.write_text(json.dumps(config))
+        self.start(
             self.proxy, sys.executable, "-m", "vosctl.relay", "supervise", "--foreground",
-            "--config", self.paths.config, "--keys", self.paths.keys, "--run", self.paths.run, name="relay",
+            "--config", paths.config, "--keys", paths.keys, "--run", paths.run, name=name,
         )  # fmt: skip
+        return paths
+
+    @contextmanager
+    def second_relay(self) -> Iterator[RelayPaths]:
+        """Another relay on the proxy's machine, at port 2224, while the block lasts."""
+        paths = self._relay("second", 2224, (10000, 10999))
+        process = self.processes[-1]
+        try:
+            self.until(paths.control_socket.exists)
+            yield paths
+        finally:
+            self.end(process)
+
+    def configure(self, **fields: object) -> None:
+        """Have the relay reload with these fields of its configuration."""
+        config = json.loads(self.paths.config.read_text())
+        self.paths.config.write_text(json.dumps({**config, **fields}))
+        assert self.ask("reload") == {"ok": True}
 
     def _network(self) -> None:
         for name in (self.caller, self.proxy, self.callee):
@@ -142,8 +176,8 @@ class Lab:
             time.sleep(0.05)
         raise AssertionError(f"not within {seconds} s\n{self.logs()}")
 
-    def ask(self, command: str) -> dict:
-        return admin.ask(self.paths.control_socket, command)
+    def ask(self, command: str, paths: RelayPaths | None = None) -> dict:
+        return admin.ask((paths or self.paths).control_socket, command)
 
     def logs(self) -> str:
         return "\n".join(
@@ -188,7 +222,17 @@ class Lab:
             for space in (self.caller, self.callee)
         ]
         host = CALLEE6 if callee6 else CALLEE
-        common = ("-m", calls, "-nostdin", "-trace_msg", "-trace_err", "-rtp_threadtasks", 50, "-timeout", 60)
+        common = (
+            "-m",
+            calls,
+            "-nostdin",
+            "-trace_msg",
+            "-trace_err",
+            "-rtp_threadtasks",
+            50,
+            "-timeout",
+            120,
+        )
         sides = []
         for at, callee in enumerate(callees):
             file = self._scenario(f"{name}-callee{at}", callee.text)
@@ -209,7 +253,7 @@ class Lab:
         )  # fmt: skip
         during()
         for side in reversed(sides):
-            assert side.wait(80) == 0, self.logs()
+            assert side.wait(140) == 0, self.logs()
             self.processes.remove(side)
         time.sleep(1.5 if calls > 10 else 0.3)  # the last packets are on their way into the files
         for capture in captures:
@@ -217,10 +261,22 @@ class Lab:
         return Played(
             flows(self.folder / f"{name}-c.pcap"),
             flows(self.folder / f"{name}-s.pcap"),
-            {p.stem.removeprefix(f"{name}-"): _received(p) for p in self._messages(name)},
+            {p.stem.removeprefix(f"{name}-"): _messages(p) for p in self._logs(name)},
         )
 
-    def _messages(self, name: str) -> list[Path]:
+    def alone(self, caller: Caller) -> list[str]:
+        """Play a caller's scenario that goes as it says; return the status lines that came."""
+        file = self._scenario(f"alone{self._count}-caller", caller.text)
+        side = self.start(
+            self.caller, "sipp", "-sf", file, "-i", CALLER, "-p", 5070, "-m", 1, "-nostdin", "-trace_msg",
+            "-timeout", 20, AT_CALLER, name=file.stem,
+        )  # fmt: skip
+        assert side.wait(30) == 0, self.logs()
+        self.processes.remove(side)
+        (path,) = self._logs(file.stem.partition("-")[0])
+        return [found.text.partition("\n")[0] for found in _messages(path) if not found.sent]
+
+    def _logs(self, name: str) -> list[Path]:
         return [
             p.rename(p.with_name(p.name.rpartition("_messages")[0].rpartition("_")[0] + ".msg"))
             for p in self.folder.glob(f"{name}-*_messages.log")
@@ -241,7 +297,14 @@ class Lab:
         return capture
 
 
-def _received(path: Path) -> list[str]:
-    """The messages that sipp got, in order, from its message log."""
-    parts = re.split(r"^-{10,}.*\n", path.read_text(errors="replace"), flags=re.MULTILINE)
-    return [p.partition("\n\n")[2].replace("\r\n", "\n") for p in parts if "message received" in p[:80]]
+def _messages(path: Path) -> list[Message]:
+    """What sipp sent and got, in order, from its message log."""
+    _, *parts = re.split(r"^-{10,}[ \t]*(.*)\n", path.read_text(errors="replace"), flags=re.MULTILINE)
+    return [
+        Message(
+            time_of_day(when.strip()),
+            "message sent" in text[:80],
+            text.partition("\n\n")[2].replace("\r\n", "\n"),
+        )
+        for when, text in zip(parts[::2], parts[1::2], strict=True)
+    ]

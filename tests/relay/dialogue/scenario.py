@@ -54,7 +54,7 @@ class Caller(Side):
 
     _sequence = 0
 
-    def send(self, method: str, body: tuple[str, ...] | None = None) -> Caller:
+    def send(self, method: str, body: tuple[str, ...] | None = None, *headers: str) -> Caller:
         if method != "ACK":
             self._sequence += 1
         first = method == "INVITE" and self._sequence == 1
@@ -69,6 +69,7 @@ class Caller(Side):
             f"CSeq: {self._sequence} {method}",
             "Contact: <sip:caller@[local_ip]:[local_port]>",
             "Max-Forwards: 70",
+            *headers,
         ]
         self._send(head, body, again=method != "ACK")
         return self
@@ -84,6 +85,10 @@ class Caller(Side):
         for code in (100, *before):
             self.expect(code, optional=True)
         return self.expect(200)
+
+    def ask(self, what: str) -> Caller:
+        """Have the proxy do something with our media."""
+        return self.send("INFO", None, f"X-Media: {what}").expect(200)
 
     def bye(self) -> Caller:
         return self.send("BYE").expect(200)

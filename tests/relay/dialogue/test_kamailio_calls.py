@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
-from lab import AT_CALLEE, AT_CALLEE6, CALLEE, CALLEE6, CALLEE_SOUNDS, CALLER, CALLER_SOUND, Lab
+from lab import AT_CALLEE, AT_CALLEE6, CALLEE, CALLEE6, CALLEE_SOUNDS, CALLER, CALLER_SOUND
 from scenario import AUDIO, Callee, Caller
 
 pytestmark = [pytest.mark.netns, pytest.mark.requires("kamailio", "sipp", "tcpdump")]
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    lab = Lab(tmp_path_factory.mktemp("lab"))
-    try:
-        lab.until(lab.paths.control_socket.exists)
-        lab.proxy_up()
-        yield lab
-        assert lab.ask("status")["calls"] == 0
-    finally:
-        lab.close()
 
 
 def caller(milliseconds=1000):
@@ -33,26 +22,54 @@ def callee():
     return steps.settle().play("callee.pcma").bye()
 
 
-@pytest.mark.slow
-def test_two_hundred_calls_at_once_all_with_audio_both_ways(lab):
+CALLS, RATE = 200, 50
+
+
+def busy_hour(lab):
+    """200 calls, begun at 50 a second; also returns the most that the relay had at once."""
     most = 0
 
     def watch():
         nonlocal most
-        until = time.monotonic() + 20
-        while most < 200 and time.monotonic() < until:
+        until = time.monotonic() + 40
+        while most < CALLS and time.monotonic() < until:
             most = max(most, lab.ask("status")["calls"])
             time.sleep(0.05)
 
-    played = lab.played(caller(6000), callee(), calls=200, during=watch)
-    assert most == 200
+    return lab.played(caller(9000), callee(), calls=CALLS, rate=RATE, during=watch), most
+
+
+def seconds_to_send_all_invites(played):
+    first = {}
+    for found in played.messages["caller"]:
+        if found.sent and found.text.startswith("INVITE "):
+            first.setdefault(re.search("Call-ID: (.*)", found.text)[1], found.time)
+    assert len(first) == CALLS
+    return max(first.values()) - min(first.values())
+
+
+@pytest.mark.slow
+def test_two_hundred_calls_at_once_all_with_audio_both_ways(lab):
+    # A sipp that the machine does not let run is not 50 calls a second: that run proves nothing, for or against.
+    for attempt in range(3):
+        played, most = busy_hour(lab)
+        spread = seconds_to_send_all_invites(played)
+        print(f"{CALLS} calls in {spread:.2f} s, attempt {attempt + 1}")
+        if spread < 1.25 * CALLS / RATE:
+            break
+    assert spread < 1.25 * CALLS / RATE, "sipp was too slow three times"
+    assert most == CALLS
     for host, sound in ((CALLER, CALLEE_SOUNDS[0]), (CALLEE, CALLER_SOUND)):
         heard = played.heard(host)
-        assert len(heard) == 200
+        assert len(heard) == CALLS
         assert all(set(flow.sounds) == {sound} for flow in heard)
-        assert min(flow.packets for flow in heard) > 200
+        # How much there was to hear is sipp's pace; that everybody was heard throughout is ours.
+        assert min(flow.packets for flow in heard) > 0.9 * min(
+            flow.packets for other in {CALLER, CALLEE} - {host} for flow in played.spoken(other)
+        )
     spoken = sum(flow.packets for host in (CALLER, CALLEE) for flow in played.spoken(host))
     heard = sum(flow.packets for host in (CALLER, CALLEE) for flow in played.heard(host))
+    assert spoken > CALLS * 2 * 200
     assert heard >= spoken * 0.999
 
 
@@ -162,6 +179,23 @@ def test_a_rejected_stream_and_the_one_that_is_not(lab):
     assert len(set(ports(offered))) == 2
     assert all(port % 2 == 0 and port for port in ports(offered))
     assert ports(answered)[1] == 0
+
+
+FAX = ("m=image [rtpstream_audio_port] udptl t38", "a=T38FaxVersion:0", "a=T38FaxUdpEC:t38UDPRedundancy")
+
+
+def test_sound_becomes_a_fax_by_re_invite(lab):
+    one = caller_begins(Caller("caller"))
+    one.send("INVITE", FAX).answered().send("ACK").wait(300).bye()
+    other = callee_begins(Callee("callee"))
+    other.expect("INVITE").reply("200 OK", FAX).expect("ACK").bye()
+    played = lab.played(one, other)
+    for side in ("callee0", "caller"):
+        sound, fax = played.sdp(side)
+        assert ports(sound) == ports(fax)
+        assert line(fax, "m=") == [f"m=image {ports(fax)[0]} udptl t38"]
+        assert line(fax, "a=rtcp") == []
+        assert line(fax, "a=T38FaxUdpEC:") == ["a=T38FaxUdpEC:t38UDPRedundancy"]
 
 
 def test_several_streams(lab):

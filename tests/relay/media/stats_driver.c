@@ -18,9 +18,10 @@ int main(void)
     const struct vos_counters *c = &leg->entry.counters;
     printf("{\"packets\":%" PRIu64 ",\"expected\":%" PRIu64 ",\"reordered\":%" PRIu64 ",\"duplicate\":%" PRIu64
            ",\"jitter_us\":%" PRIu32 ",\"sources\":%" PRIu32 ",\"loss_runs\":%" PRIu64 ",\"run_lost\":%" PRIu64
-           ",\"burst_lost\":%" PRIu64 "}\n",
+           ",\"burst_lost\":%" PRIu64
+           ",\"ptime_us\":%" PRIu32 "}\n",
            c->packets, c->expected, c->reordered, c->duplicate, c->jitter_us, c->sources, c->loss_runs,
-           c->run_lost, c->burst_lost);
+           c->run_lost, c->burst_lost, c->ptime_us);
     free(leg);
     return 0;
 }

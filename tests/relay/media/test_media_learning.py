@@ -86,13 +86,19 @@ def attacker(phone: Phones) -> Attacker:
     return Attacker([phone() for _ in range(3)])
 
 
-def record(capsys: pytest.CaptureFixture[str], name: str, talk: Talk, attacker: Attacker) -> None:
+def record(
+    capsys: pytest.CaptureFixture[str], name: str, talk: Talk, attacker: Attacker, before: int = 0
+) -> None:
+    """Print a row of the table, of what happened since ``before`` attacks; fail unless it says what it must."""
+    attacks, bled = attacker.sent - before, attacker.bled()
     with capsys.disabled():
         print(
-            f"\n  {name:34} genuine {talk.genuine:4}  relayed {talk.relayed:4}  "
-            f"attacks {attacker.sent:6}  injected {talk.injected}  bled {attacker.bled()}",
+            f"\n  {name:40} genuine {talk.genuine:4}  relayed {talk.relayed:4}  "
+            f"attacks {attacks:6}  injected {talk.injected}  bled {bled}",
             end="",
         )
+    assert (talk.relayed, talk.injected, bled) == (talk.genuine, 0, 0)
+    assert attacks > 1000
 
 
 def legs(media: Media, rule: str, left: Phone, right: Phone) -> tuple[dict[str, object], dict[str, object]]:
@@ -111,11 +117,11 @@ def test_a_call_under_spray_and_through_a_move(
     """The far end of side a moves to another port in mid-call, signalled as a re-INVITE would."""
     media.request("keys", keys={"k": {"value": wire_reference.KEYS["aes128"][0]}})
     crypt = {"mode": mode, "kid": "k", "salt": "00000001"}
-    left, right, moved = phone(), phone(), None
+    left, right = phone(), phone()
     a, b = legs(media, rule, left, right)
     if mode != "none":
         b = {**b, "tx": crypt}
-    talk = Talk()
+    where = {"sdp": "SDP's address", "nat": "behind NAT"}[rule]
     with attacker.at_work():
         made = media.request("add", call="c", stream=0, a=a, b={**b, "remote": None})
         attacker.targets += [tuple(made[side]["local"]) for side in "ab"]
@@ -123,16 +129,17 @@ def test_a_call_under_spray_and_through_a_move(
         media.request("change", call="c", stream=0, b=b)
         if rule == "nat":
             first_word(media, left, right, made)
+        talk = Talk()
         run(talk, left, right, made, 1000, mode)
-        moved = phone(left.host)
+        record(capsys, f"{where}, {mode}, before the move", talk, attacker)
+        moved, before = phone(left.host), attacker.sent
         a_again = {"remote": list(moved.name) if rule == "sdp" else ["192.168.7.7", moved.name[1]]}
         media.request("change", call="c", stream=0, a=a_again)
         if rule == "nat":
             first_word(media, moved, right, made)
+        talk = Talk()
         run(talk, moved, right, made, 5000, mode)
-    record(capsys, f"{rule}, {mode}, before and after a move", talk, attacker)
-    assert (talk.relayed, talk.injected, attacker.bled()) == (talk.genuine, 0, 0)
-    assert attacker.sent > 1000
+        record(capsys, f"{where}, {mode}, after the move", talk, attacker, before)
     counted = media.counters("c")
     assert counted["a"]["dropped"] > 100
     assert counted["b"]["dropped"] > 100

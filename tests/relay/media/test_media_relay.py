@@ -240,6 +240,29 @@ def test_malformed_packets_are_counted_and_dropped(media: Media, phone: Phones, 
     assert media.counters("c")["a"]["malformed"] == 1
 
 
+def test_calls_of_one_key_end_without_taking_it_from_the_others(media: Media, phone: Phones) -> None:
+    _, key = keyed(media, "aes128")
+    left, right = phone(), phone()
+    sent = packet(b"media" * 9)
+
+    def add(number: int) -> tuple[str, int]:
+        far = media.leg(right, tx=crypt("aes128", f"{number:08x}"))
+        made = media.request("add", call=f"c{number}", stream=0, a=media.leg(left), b=far)
+        host, port = made["a"]["local"]
+        return host, port
+
+    def passes(number: int, at: tuple[str, int]) -> None:
+        left.send(sent, at)
+        assert right.receive() == REFERENCE("aes128", key.encode(), number.to_bytes(4, "big"), sent)
+
+    ports = [add(number) for number in range(3)]
+    for number in range(3):
+        for still in range(number, 3):
+            passes(still, ports[still])
+        media.request("remove", call=f"c{number}")
+    passes(3, add(3))
+
+
 def test_the_largest_packet_passes_whole(media: Media, phone: Phones) -> None:
     _, key = keyed(media, "aes128")
     left, right = phone(), phone()

@@ -87,6 +87,43 @@ def test_rtp_is_what_libsrtp_makes(context: Any, suite: str) -> None:
         assert mine(packet, seal=True)[0] == -errno.EEXIST
 
 
+def advanced(sender: Session, last: int) -> None:
+    """Bring libsrtp's sender to index ``last``, in steps that it follows."""
+    for seq in range(0, last, 30000):
+        sender.protect(rtp(seq, b""))
+
+
+@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize("rollovers", [1, 66, 256], ids=["22 minutes", "a day", "four days"])
+def test_who_comes_late_finds_the_rollover_counter(context: Any, suite: str, rollovers: int) -> None:
+    """A context that has not followed the stream finds its place within 33 packets, and takes all that follow."""
+    key = os.urandom(SUITES[suite])
+    late, (sender, _) = context(suite, key), peer(suite, key)
+    begin = (rollovers << 16) + 60000
+    advanced(sender, begin)
+    found = []
+    for seq in range(begin, begin + 7000):  # across one more wrap
+        packet = rtp(seq, b"sound" * 32)
+        found.append(late(sender.protect(packet), seal=False) == (0, packet))
+    first = found.index(True)
+    assert first == (rollovers - 1) // 8
+    assert all(found[first:])
+
+
+def test_a_running_stream_that_leaps_is_found_again_and_forgers_do_not_move_it(context: Any) -> None:
+    suite = "AES_CM_128_HMAC_SHA1_80"
+    key = os.urandom(30)
+    late, (sender, _), forger = context(suite, key), peer(suite, key), peer(suite, os.urandom(30))[0]
+    assert late(sender.protect(rtp(1, b"one")), seal=False) == (0, rtp(1, b"one"))
+    for seq in range(2, 3000):
+        assert late(forger.protect(rtp(seq, b"forged")), seal=False)[0] == -errno.EBADMSG
+    packet = rtp(2, b"two")
+    assert late(sender.protect(packet), seal=False) == (0, packet)
+    advanced(sender, 200_000)
+    found = [late(sender.protect(rtp(seq, b"on")), seal=False)[0] for seq in range(200_000, 200_020)]
+    assert found == [-errno.EBADMSG] * 8 + [0] * 12
+
+
 @pytest.mark.parametrize("suite", SUITES)
 def test_rtcp_goes_both_ways(context: Any, suite: str) -> None:
     key = os.urandom(SUITES[suite])

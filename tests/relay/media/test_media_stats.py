@@ -67,6 +67,24 @@ def reference(trace: Trace, clock: int = 8000) -> dict[str, int]:
     }
 
 
+@pytest.mark.parametrize(("pt", "clock"), [(8, 8000), (111, 48000)])
+@pytest.mark.parametrize("ptime", [10, 20, 30, 60])
+def test_packet_time_is_seen_through_loss_pauses_and_digits(
+    driver: Path, pt: int, clock: int, ptime: int
+) -> None:
+    chance, step = random.Random(ptime), clock * ptime // 1000
+    trace, stamp = [], 4_294_000_000
+    for number in range(400):
+        # Silence is not sent now and then; digits keep the timestamp that they began with.
+        stamp += (
+            0 if number % 50 in range(20, 25) else step * (chance.randrange(5, 40) if number % 70 == 0 else 1)
+        )
+        if chance.random() > 0.05:
+            trace.append((number * ptime * 1000, (65500 + number) % 65536, stamp % 2**32, 7, pt))
+    assert counted(driver, trace)["ptime_us"] == ptime * 1000
+    assert counted(driver, trace[:1])["ptime_us"] == 0
+
+
 def made_trace(
     seed: int, *, packets: int = 2000, first: int = 64000, loss: float = 0.03, spread_us: int = 15000
 ) -> Trace:
@@ -100,7 +118,7 @@ def test_a_clean_network_has_no_loss_and_no_jitter(driver: Path) -> None:
     trace = [(20_000 * n, (64000 + n) % 65536, 160 * n, 77, 8) for n in range(2000)]
     assert counted(driver, trace) == {
         "packets": 2000, "expected": 2000, "reordered": 0, "duplicate": 0, "jitter_us": 0, "sources": 1,
-        "loss_runs": 0, "run_lost": 0, "burst_lost": 0,
+        "loss_runs": 0, "run_lost": 0, "burst_lost": 0, "ptime_us": 20000,
     }  # fmt: skip
 
 

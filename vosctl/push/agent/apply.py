@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from vosctl.push.agent import (
+    accounts,
     bans,
     boot,
     clock,
@@ -54,7 +55,7 @@ class Apply:
         self._holder = str(request.get("holder") or "unknown")
         self._revision: str | None = request.get("revision")
         self._window = _window(request)
-        self._wanted = wanted_state.check(request.get("wanted"))
+        self._wanted = wanted_state.check(request.get("wanted"), directory=not state.node.is_machine)
         self._items: dict[str, Any] = request.get("items") or {}
         self._step = "check"
         self._item = ""
@@ -103,6 +104,7 @@ class Apply:
             self._install(missing)
             now = firewall.look(state.node)
             seen = observe(state, wanted, now=now)
+        self._make_accounts([name for name, there in seen["accounts"].items() if not there])
         work = Work(state, wanted, self._items, seen, now)
         preflight.check(work, len(self._archive))
         return work
@@ -115,6 +117,19 @@ class Apply:
         self._state.journal("packages", id=self.identity, names=missing)
         packages.install(missing)
         self._tell("packages", len(missing), len(missing))
+
+    def _make_accounts(self, missing: list[str]) -> None:
+        # Files and processes may be theirs from now on: like packages they stay, whatever becomes of the apply.
+        if not missing:
+            return
+        able, reason = accounts.able(self._state.node)
+        if not able:
+            message = f"account {', '.join(missing)} cannot be made: {reason}"
+            raise AgentError("denied", message, hint=accounts.HINT, step="accounts")
+        self._tell("accounts", 0, len(missing))
+        self._state.journal("accounts", id=self.identity, names=missing)
+        accounts.make(missing)
+        self._tell("accounts", len(missing), len(missing))
 
     def _nothing(self, work: Work) -> dict[str, Any]:
         result = work.result(self.identity, self._holder, self._revision)

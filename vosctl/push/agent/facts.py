@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from vosctl.push.agent import packages, sysctls
+from vosctl.push.agent import accounts, packages, sysctls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def gather(node: Node, firewall: Firewall, wanted_packages: Sequence[str] = ()) 
         "container": sysctls.in_container(),
         "can": {
             "packages": packages.able(node),
+            "accounts": accounts.able(node),
             "firewall": _can_firewall(node, firewall, wanted_packages),
             "sysctl": _can_sysctl(node),
         },

@@ -44,7 +44,7 @@ def _add_content(found: dict[str, Any], path: str, item: dict[str, Any], max_con
 
 
 def _names(node: Node, status: os.stat_result, item: dict[str, Any]) -> tuple[str, str]:
-    if not node.owns_files:
+    if not (node.owns_files and item.get("given", True)):
         return item["owner"], item["group"]
     owner = group = ""
     with contextlib.suppress(KeyError):
@@ -92,7 +92,7 @@ def _decode(text: str, path: str) -> bytes:
 
 def owner_ids(node: Node, item: dict[str, Any]) -> tuple[int, int]:
     """Return uid and gid for a file's owner and group names; raises AgentError for unknown ones."""
-    if not node.owns_files:
+    if not (node.owns_files and item.get("given", True)):
         return -1, -1
     try:
         return pwd.getpwnam(item["owner"]).pw_uid, grp.getgrnam(item["group"]).gr_gid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str], archive: str) -> int:
     if sys.version_info < (3, 9):
         sys.stderr.write("vosctl's agent needs python3 3.9 or newer on the node\n")
         return 1
+    # Folders that other users must read get the modes that are asked for, whatever the login's umask is.
+    os.umask(0o022)
     # A dropped connection must not stop an apply half-way.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
@@ -129,7 +132,7 @@ def _node(request: dict[str, Any]) -> Node:
 
 
 def _inspect(state: State, request: dict[str, Any]) -> dict[str, Any]:
-    wanted = wanted_state.check(request.get("wanted"))
+    wanted = wanted_state.check(request.get("wanted"), directory=not state.node.is_machine)
     recovered = _recover(state)
     found = observe(state, wanted, max_content=int(request.get("max_content", MAX_CONTENT)))
     return {"op": "observed", "observed": {**found, "recovered": recovered}}

@@ -6,7 +6,18 @@ import hashlib
 import json
 import os
 
-from vosctl.push.agent import facts, files, firewall, lock, packages, release, rules, services, sysctls
+from vosctl.push.agent import (
+    accounts,
+    facts,
+    files,
+    firewall,
+    lock,
+    packages,
+    release,
+    rules,
+    services,
+    sysctls,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,11 +42,13 @@ def observe(
     now = now or firewall.look(node)
     applied = state.applied()
     paths = {item["path"] for item in wanted["files"]}
+    names = wanted.get("accounts") or []
     observed: dict[str, Any] = {
         "facts": facts.gather(node, now, wanted["packages"]),
         "packages": packages.observe(wanted["packages"])
         if node.is_machine
         else dict.fromkeys(wanted["packages"], True),
+        "accounts": accounts.observe(names) if node.is_machine else dict.fromkeys(names, True),
         "release": release.observe(node),
         "files": {item["path"]: files.observe(node, item, max_content) for item in wanted["files"]},
         "sets": _sets(wanted, now),

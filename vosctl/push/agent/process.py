@@ -33,6 +33,15 @@ def handles(pid: int, number: int) -> bool:
     return bool(masks) and bool(int(masks[0], 16) >> (number - 1) & 1)
 
 
+def user(pid: int) -> int | None:
+    """Return the effective user id of a process, None when it is gone."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as stream:
+            return next(int(line.split()[2]) for line in stream if line.startswith(b"Uid:"))
+    except (OSError, StopIteration):
+        return None
+
+
 def command_line(pid: int) -> list[str]:
     """Return a process' arguments, [] when it is gone."""
     try:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SERVICE = "vosctl-relay"
 CONFIG = "/etc/vosctl/relay.json"
 RUN = "/run/vosctl-relay"
+STATE = "/var/lib/vosctl-relay"
 SECONDS = 15.0
 # A call is about 2 KB of JSON: this is room for 100,000 of them.
 MOST_ANSWER = 256 << 20
@@ -103,6 +104,15 @@ def wait_for_config(node: Node) -> None:
         )
     message = "the relay answers but still runs another configuration or release"
     raise AgentError("io", message, hint=HINT, item=SERVICE, step="services")
+
+
+def give_back(node: Node) -> None:
+    """Give root the relay's folders, for a relay that ran as root and has none of root's powers; raises OSError."""
+    for folder in (RUN, STATE):
+        for place, folders, names in os.walk(node.path(folder)):
+            os.chown(place, 0, 0, follow_symlinks=False)
+            for name in (*folders, *names):
+                os.chown(f"{place}/{name}", 0, 0, follow_symlinks=False)
 
 
 HINT = f"its log on the node says why: {RUN}/relay.log"

@@ -54,18 +54,21 @@ def due(
     files: Collection[str],
     reloads: Collection[str],
     release: bool,
+    systemd: bool,
 ) -> str:
     """Return what a wanted service needs: ``start``, ``stop``, ``restart``, ``upgrade``, ``reload`` or "".
 
     An upgrade is the relay's way to a new release: its media goes on where that has not changed.
-    ``files``: the paths that change; ``reloads``: the services that they name; ``release``: a new one came.
+    ``files``: the paths that change; ``reloads``: the services that they name; ``release``: a new one came;
+    ``systemd``: somebody reads unit files here. A changed one restarts its service, but not the relay: nothing
+    in the relay's unit is worth its calls, and systemd takes it at the next start.
     """
     if item["state"] == "stopped":
         return "stop" if found["state"] == "running" else ""
     if found["state"] != "running":
         return "start"
     new_program = release and any(word.startswith(RELEASE_LINK) for word in item.get("supervise") or ())
-    if unit(item["name"]) in files:
+    if systemd and unit(item["name"]) in files and item["name"] != relay.SERVICE:
         return "restart"
     if new_program:
         return "upgrade" if item["name"] == relay.SERVICE else "restart"
@@ -77,7 +80,9 @@ def save(node: Node, item: dict[str, Any], action: str) -> dict[str, Any]:
     found = runner(node, item)
     record: dict[str, Any] = {"item": item, "action": action, "known": bool(found and found.known)}
     if found is not None and record["known"]:
-        record.update(running=found.running(), enabled=found.enabled(), identity=found.identity())
+        identity = found.identity()
+        record.update(running=found.running(), enabled=found.enabled(), identity=identity)
+        record["user"] = process.user(identity[0]) if identity else None
     return record
 
 
@@ -166,9 +171,15 @@ def restore(node: Node, record: dict[str, Any], *, booting: bool) -> None:
 
 
 def _run_again(node: Node, record: dict[str, Any], found: Runner) -> None:
+    anew = record["action"] in ("start", "restart") and not _same(record["identity"], found.identity())
     if not found.running():
         act(node, record["item"], "start")
-    elif record["action"] in ("start", "restart") and not _same(record["identity"], found.identity()):
+    elif record["action"] and not _same_user(record, found):
+        found.stop()
+        if found.name == relay.SERVICE and record["user"] == 0:
+            relay.give_back(node)
+        act(node, record["item"], "start")
+    elif anew:
         act(node, record["item"], "restart")
     elif record["action"] == "upgrade":
         act(node, record["item"], "upgrade")
@@ -178,6 +189,12 @@ def _run_again(node: Node, record: dict[str, Any], found: Runner) -> None:
 
 def _same(then: list[int] | None, now: tuple[int, int] | None) -> bool:
     return then is not None and now is not None and tuple(then) == now
+
+
+def _same_user(record: dict[str, Any], found: Runner) -> bool:
+    # A process can become another release, but no other user, and files may be for one of the two only.
+    now = found.identity()
+    return now is None or record.get("user") in (None, process.user(now[0]))
 
 
 def is_unit(path: str) -> bool:

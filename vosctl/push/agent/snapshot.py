@@ -47,7 +47,9 @@ def take(state: State, work: Work, identity: str, holder: str) -> None:
         "release": {"link": release.current(node)} if work.release else None,
         "firewall": firewall.save(work.before) if work.firewall is not None and work.before.kernel else None,
         "sysctls": {key: sysctls.read(key) for key, _ in work.settings},
-        "services": [services.save(node, item, action) for item, action in _service_actions(work)],
+        "services": [
+            services.save(node, work.earlier(item), action) for item, action in _service_actions(work)
+        ],
         "documents": {name: state.load(name) for name in DOCUMENTS},
     }
     _make_room(

@@ -20,23 +20,32 @@ _SET = re.compile(r"vos-[A-Za-z0-9._-]{1,25}")
 _TYPE = re.compile(r"[a-z]+:[a-z]+(,[a-z]+)*")
 _OPTIONS = re.compile(r"(timeout \d{1,7}( counters)?( comment)?)?")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+:~-]*")
+# What useradd takes without being forced to.
+_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _KEY = re.compile(r"[A-Za-z0-9_-]+([./][A-Za-z0-9_.,:@-]+)+")
 
 
-def check(wanted: Any) -> dict[str, Any]:
-    """Return the wanted state when every name in it is safe to use; raises AgentError naming the bad one."""
+def check(wanted: Any, *, directory: bool = False) -> dict[str, Any]:
+    """Return the wanted state when every name in it is safe to use; raises AgentError naming the bad one.
+
+    A ``directory`` has no accounts of its own: files that would be theirs are left to whoever writes them.
+    """
     if not isinstance(wanted, dict):
         raise _bad("wanted", wanted)
     try:
         _files(wanted["files"])
         _firewall(wanted)
         _words("package", wanted["packages"], _WORD)
+        _words("account", wanted.get("accounts") or [], _ACCOUNT)
         _words("sysctl", (item["key"] for item in wanted["sysctls"]), _KEY)
         _values(wanted["sysctls"])
         _services(wanted["services"])
         _release(wanted.get("release"))
     except (KeyError, TypeError, AttributeError) as error:
         raise AgentError("unsupported", f"the wanted state has not the expected shape: {error!r}") from error
+    theirs = set(wanted.get("accounts") or ()) if directory else set()
+    for item in wanted["files"]:
+        item["given"] = not theirs & {item["owner"], item["group"]}
     return wanted
 
 

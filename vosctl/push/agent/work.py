@@ -97,7 +97,14 @@ class Work:
         actions = []
         for item in self.wanted["services"]:
             found = self.observed["services"][item["name"]]
-            action = services.due(item, found, files=paths, reloads=reloads, release=self.release is not None)
+            action = services.due(
+                item,
+                found,
+                files=paths,
+                reloads=reloads,
+                release=self.release is not None,
+                systemd=self.node.has_systemd,
+            )
             if action and services.runner(self.node, item) is not None:
                 actions.append((item, action))
         named = {item["name"] for item in self.wanted["services"]}
@@ -112,6 +119,12 @@ class Work:
             if driver is not None and (not driver.known or driver.running()):
                 found.append(item)
         return found
+
+    def earlier(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Return a service with the command of the last apply: its program may not know the new one's words."""
+        known = {each["name"]: each for each in self.applied.get("services") or ()}
+        before = known.get(item["name"]) or {}
+        return {**item, **{key: before[key] for key in ("supervise", "pidfile") if before.get(key)}}
 
     def load_content(self) -> list[tuple[dict[str, Any], bytes, tuple[int, int]]]:
         """Return the files to write with content and owner; raises AgentError for what was not sent or is unknown."""

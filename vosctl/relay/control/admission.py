@@ -18,6 +18,8 @@ LOG = logging.getLogger(__name__)
 
 # The relay itself, among names of gateways and trunks, which are never empty.
 RELAY = ""
+# Of a relay without a limit of its own: a call that goes around it takes no port, so that ports are no bound.
+MOST_CALLS = 100_000
 
 
 class LimitReachedError(LoadLimitError):
@@ -46,6 +48,8 @@ class Admission:
         if self._calls.of(branch.call_id):
             yield
             return
+        if len(self._calls) + self._coming[RELAY] >= MOST_CALLS:
+            raise LimitReachedError("concurrent", f"this relay has {MOST_CALLS} calls, all that it can have")
         limits = _limits(config, branch)
         now = time.monotonic()
         for name, limit in limits.items():

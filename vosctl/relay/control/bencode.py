@@ -6,6 +6,7 @@ Strings are bytes on the wire and ``str`` here, by UTF-8 with ``surrogateescape`
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Dict, List, Tuple, Union
 
 Value = Union[int, str, List["Value"], Dict[str, "Value"]]
@@ -22,39 +23,52 @@ class BencodeError(ValueError):
 
 def encode(value: Value) -> bytes:
     """Return ``value`` bencoded; dictionaries keep their order, ``TypeError`` for any other type."""
-    parts: List[bytes] = []
+    parts: List[str] = []
     _encode(value, parts)
-    return b"".join(parts)
+    return "".join(parts).encode("latin-1")
 
 
-def _text(value: str) -> bytes:
-    raw = value.encode("utf-8", "surrogateescape")
-    return b"%d:%b" % (len(raw), raw)
+def _text(value: str) -> str:
+    """Return the string with its length before it; as in ``_Decoder``, each character stands for a byte."""
+    if not value.isascii():
+        value = value.encode("utf-8", "surrogateescape").decode("latin-1")
+    return f"{len(value)}:{value}"
 
 
-def _encode(value: Value, parts: List[bytes]) -> None:
+# Keys are a few dozen words that every reply repeats.
+_key = functools.lru_cache(maxsize=512)(_text)
+
+
+def _encode(value: Value, parts: List[str]) -> None:
     if isinstance(value, str):
         parts.append(_text(value))
     elif isinstance(value, bool):
         raise TypeError("bencode has no booleans")
     elif isinstance(value, int):
-        parts.append(b"i%de" % value)
+        parts.append(f"i{value}e")
     elif isinstance(value, dict):
-        parts.append(b"d")
-        for key, item in value.items():
-            parts.append(_text(key))
-            if isinstance(item, str):
-                parts.append(_text(item))
-            else:
-                _encode(item, parts)
-        parts.append(b"e")
+        _encode_dictionary(value, parts)
     elif isinstance(value, (list, tuple)):
-        parts.append(b"l")
+        parts.append("l")
         for item in value:
             _encode(item, parts)
-        parts.append(b"e")
+        parts.append("e")
     else:
         raise TypeError(f"bencode has no {type(value).__name__}")
+
+
+def _encode_dictionary(value: Dict[str, Value], parts: List[str]) -> None:
+    parts.append("d")
+    for key, item in value.items():
+        if type(item) is int:
+            parts.append(f"{_key(key)}i{item}e")
+        else:
+            parts.append(_key(key))
+            if type(item) is dict:
+                _encode_dictionary(item, parts)
+            else:
+                _encode(item, parts)
+    parts.append("e")
 
 
 def decode(data: bytes) -> Value:
@@ -70,57 +84,65 @@ def decode(data: bytes) -> Value:
 
 
 class _Decoder:
-    """Recursive descent over ``data``; every method takes a position and returns the next one."""
+    """Recursive descent over ``data``; every method takes a position and returns the next one.
+
+    The bytes are read as Latin-1, in which each is one character: positions stay what they are, and only
+    strings that are not ASCII have to be decoded for themselves.
+    """
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
+        self._text = data.decode("latin-1")
         self._items = 0
 
     def value(self, at: int, depth: int) -> Tuple[Value, int]:
         self._items += 1
         if self._items > MAX_ITEMS:
             raise BencodeError(f"more than {MAX_ITEMS} values")
-        kind = self._data[at : at + 1]
-        if kind.isdigit():
+        kind = self._text[at : at + 1]
+        if kind.isdecimal():
             return self._string(at)
-        if kind == b"i":
+        if kind == "i":
             return self._integer(at)
         if depth >= MAX_DEPTH:
             raise BencodeError(f"nested deeper than {MAX_DEPTH}")
-        if kind == b"d":
+        if kind == "d":
             return self._dictionary(at + 1, depth + 1)
-        if kind == b"l":
+        if kind == "l":
             return self._list(at + 1, depth + 1)
         raise BencodeError(f"no value at byte {at}")
 
     def _string(self, at: int) -> Tuple[str, int]:
-        colon = self._data.find(b":", at, at + MAX_LENGTH_DIGITS + 1)
-        digits = self._data[at:colon]
-        if colon < 0 or not digits.isdigit():
+        text = self._text
+        colon = text.find(":", at, at + MAX_LENGTH_DIGITS + 1)
+        digits = text[at:colon]
+        if colon < 0 or not digits.isdecimal():
             raise BencodeError(f"bad string length at byte {at}")
         end = colon + 1 + int(digits)
-        if end > len(self._data):
+        if end > len(text):
             raise BencodeError(f"the string at byte {at} runs past the end")
-        return self._data[colon + 1 : end].decode("utf-8", "surrogateescape"), end
+        found = text[colon + 1 : end]
+        if not found.isascii():
+            found = found.encode("latin-1").decode("utf-8", "surrogateescape")
+        return found, end
 
     def _integer(self, at: int) -> Tuple[int, int]:
-        end = self._data.find(b"e", at, at + MAX_INTEGER_DIGITS + 3)
-        digits = self._data[at + 1 : end]
-        if end < 0 or not digits[digits.startswith(b"-") :].isdigit():
+        end = self._text.find("e", at, at + MAX_INTEGER_DIGITS + 3)
+        digits = self._text[at + 1 : end]
+        if end < 0 or not digits[digits.startswith("-") :].isdecimal():
             raise BencodeError(f"bad integer at byte {at}")
         return int(digits), end + 1
 
     def _list(self, at: int, depth: int) -> Tuple[List[Value], int]:
         result: List[Value] = []
-        while self._data[at : at + 1] != b"e":
+        while self._text[at : at + 1] != "e":
             item, at = self.value(at, depth)
             result.append(item)
         return result, at + 1
 
     def _dictionary(self, at: int, depth: int) -> Tuple[Dict[str, Value], int]:
         result: Dict[str, Any] = {}
-        while self._data[at : at + 1] != b"e":
-            if not self._data[at : at + 1].isdigit():
+        while self._text[at : at + 1] != "e":
+            if not self._text[at : at + 1].isdecimal():
                 raise BencodeError(f"no key at byte {at}")
             key, at = self._string(at)
             result[key], at = self.value(at, depth)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple
 
 from vosctl.relay.control import admission, interfaces, jitter, legs, negotiate, proxying, report, sdp
 from vosctl.relay.control.admission import Admission, Deadlines, LimitReachedError
-from vosctl.relay.control.calls import Branch, Calls, Party, branch_from_json
+from vosctl.relay.control.calls import Branch, Calls, Party
 from vosctl.relay.control.config import Config, Peer
 from vosctl.relay.control.features import Features
 from vosctl.relay.control.locks import Locks
 from vosctl.relay.control.media import MediaClient, MediaDownError, MediaError
 from vosctl.relay.control.negotiate import Step
+from vosctl.relay.control.quality import Samples
 from vosctl.relay.control.request import LoadLimitError, RefusalError, Request, normal, read
 from vosctl.relay.control.tally import Tally
 from vosctl.relay.control.values import replace
@@ -38,6 +38,7 @@ class Commands:
         self.config = config
         self.calls = Calls()
         self.tally = Tally()
+        self.samples = Samples()
         self.deadlines = Deadlines()
         self._admission = Admission(self.calls)
         self._media = media
@@ -54,13 +55,13 @@ class Commands:
         """Return the reply to a decoded NG message; whatever is wrong with it becomes an error reply."""
         if not isinstance(message, dict):
             return _error("Invalid NG data format")
-        call = _short(message.get("call-id"))
         try:
             return await self._run(message)
         except LoadLimitError as error:
-            LOG.warning("call %s: load limit: %s", call, error)
+            LOG.warning("call %s: load limit: %s", _short(message.get("call-id")), error)
             return {"result": "load limit", "message": str(error)}
         except (RefusalError, MediaError) as error:
+            call = _short(message.get("call-id"))
             LOG.warning("call %s: %s refused: %s", call, _short(message.get("command")), error)
             return _error(str(error))
 
@@ -79,7 +80,7 @@ class Commands:
     async def _offer(self, request: Request) -> Reply:
         if not request.from_tag:
             raise RefusalError("No from-tag in message")
-        description = _description(request)
+        description = negotiate.read_sdp(request)
         found = self.calls.offered(request)
         if found is not None:
             old, side = found
@@ -110,7 +111,7 @@ class Commands:
         if old is None or old.bypass:
             peers = self._peers(branch, side)
             if not proxying.carries(self.config, request, description, peers):
-                self.calls.put(replace(branch, bypass=True))
+                await self._keep(replace(branch, bypass=True))
                 return {"result": "ok", "sdp": request.sdp}
             branch = replace(branch, bypass=False)
             near, far = interfaces.places(self.config, request, description, peers)
@@ -130,17 +131,18 @@ class Commands:
                 raise RefusalError(f"No {name} in message")
         if not self.calls.of(request.call_id):
             raise RefusalError(UNKNOWN_CALL)
-        description = _description(request)
+        description = negotiate.read_sdp(request)
         found = self.calls.answered(request)
         if found is None:
             raise RefusalError("No offer with these tags")
         old, side = found
         party = old.parties[side].tagged(request.to_tag)
         name = party.name or self._name(request, "vos-to", request.source)
-        party = replace(party, name=name, source=request.source or party.source)
+        label = request.text("label") or party.label
+        party = replace(party, name=name, source=request.source or party.source, label=label)
         branch = replace(old.with_party(side, party), since=old.since or time.time())
         if old.bypass:
-            self._put(replace(branch, answered=True))
+            await self._keep(replace(branch, answered=True))
             return {"result": "ok", "sdp": request.sdp}
         after = negotiate.answer(Step(self.config, request, branch, side), description)
         after = await self._settle(old, after)
@@ -154,14 +156,14 @@ class Commands:
                 raise RefusalError(NOT_FOUND)
             return {"result": "ok", "warning": NOT_FOUND}
         counted = [await self._remove(branch, "deleted") for branch in branches]
-        return {"result": "ok", **report.totals(branches, counted)}
+        return {"result": "ok", **report.totals(branches, counted, self.samples)}
 
     async def _query(self, request: Request) -> Reply:
         branches = self.calls.of(request.call_id)
         if not branches:
             raise RefusalError(UNKNOWN_CALL)
         counted = [await self.counted(branch) for branch in branches]
-        return {"result": "ok", **report.totals(branches, counted)}
+        return {"result": "ok", **report.totals(branches, counted, self.samples)}
 
     def _peers(self, branch: Branch, side: int) -> Tuple[Optional[Peer], Optional[Peer]]:
         """Return the gateways or trunks of the offerer, who is at ``side``, and of the answerer."""
@@ -186,7 +188,7 @@ class Commands:
             number=self.calls.free_number(request.call_id),
             via=request.via_branch,
             parties=(
-                Party(request.from_tag, names[0], source=request.source or ""),
+                Party(request.from_tag, names[0], source=request.source or "", label=request.text("label")),
                 Party(request.to_tag, names[1]),
             ),
             created=now,
@@ -215,11 +217,27 @@ class Commands:
                 )
                 if command.name == "add":
                     branch = legs.with_ports(branch, command.stream, reply)
+                elif command.name == "remove":
+                    branch = self._ended(legs.without_ports(branch, command.stream), reply)
         except MediaError:
             await self._undo(old, new, done)
             raise
         self._put(branch)
         return branch
+
+    async def _keep(self, branch: Branch) -> None:
+        """Keep a branch of which media carries nothing; media holds its record, for a control that starts anew."""
+        self._put(branch)
+        try:
+            await self._media.request("keep", call=branch.media_id, blob=branch.record())
+        except MediaDownError:
+            LOG.debug("call %s: media is away; it hears of the call when it is back", _short(branch.call_id))
+
+    def _ended(self, branch: Branch, reply: Dict[str, Any]) -> Branch:
+        """Return the branch with what its ended stream had counted."""
+        counted = list((reply["counters"] or {}).get("streams", []))
+        self.tally.add(branch, counted)
+        return replace(branch, past=report.added(branch.past, counted))
 
     async def _undo(self, old: Optional[Branch], new: Branch, done: List[legs.Command]) -> None:
         try:
@@ -235,7 +253,9 @@ class Commands:
 
     async def _take_back(self, command: legs.Command, old: Branch) -> None:
         if command.name == "add":
-            await self._media.request("remove", call=old.media_id, stream=command.stream)
+            await self._media.request("remove", call=old.media_id, stream=command.stream, blob=old.record())
+            return
+        if command.name == "remove":
             return
         await self._media.request(
             "change", call=old.media_id, stream=command.stream, **command.undo, blob=old.record()
@@ -252,8 +272,6 @@ class Commands:
         """End the branch; ``why`` is ``deleted``, ``silent`` or ``duration``."""
         self.calls.drop(branch)
         self.tally.ended[why] += 1
-        if not any(stream.open for stream in branch.streams):
-            return []
         try:
             reply = await self._media.request("remove", call=branch.media_id)
         except MediaDownError as error:
@@ -267,8 +285,11 @@ class Commands:
 
     async def restore(self, held: List[Dict[str, Any]]) -> None:
         """Take over the calls that media holds; what carries no readable record of ours is removed."""
-        branches = {str(call.get("call")): _restored(call) for call in held}
+        branches = {str(call.get("call")): legs.restored(call) for call in held}
+        bypassing = [branch for branch in self.calls if branch.bypass and branch.media_id not in branches]
         self.calls.clear()
+        for around in bypassing:
+            await self._keep(around)
         for branch in branches.values():
             if branch is not None:
                 self.calls.put(branch)
@@ -362,19 +383,11 @@ def _parties(branch: Branch) -> str:
     return " to ".join(party.name or "unnamed" for party in branch.parties)
 
 
-def _description(request: Request) -> sdp.Description:
-    if not request.sdp.strip():
-        raise RefusalError("Failed to parse SDP")
-    try:
-        return sdp.parse(request.sdp)
-    except sdp.SdpError as error:
-        raise RefusalError(f"Failed to parse SDP: {error}") from None
-
-
 def _bound(branch: Branch, request: Request, side: int) -> Branch:
     """Return the branch with what a further offer from ``side`` tells of its parties."""
     sender = branch.parties[side]
-    branch = branch.with_party(side, replace(sender, source=request.source or sender.source))
+    label = request.text("label") or sender.label
+    branch = branch.with_party(side, replace(sender, source=request.source or sender.source, label=label))
     other = branch.parties[1 - side]
     if request.to_tag and not other.tag:
         branch = branch.with_party(1 - side, other.tagged(request.to_tag))
@@ -384,16 +397,3 @@ def _bound(branch: Branch, request: Request, side: int) -> Branch:
 def _dscp(request: Request, configured: int) -> int:
     text = request.text("tos")
     return int(text) >> 2 if text.isdecimal() and int(text) <= 255 else configured
-
-
-def _restored(call: Dict[str, Any]) -> Optional[Branch]:
-    try:
-        blob = call["blob"]
-        branch = branch_from_json(json.loads(blob) if isinstance(blob, str) else blob)
-        for stream in call["streams"]:
-            # Control may have ended between a stream's start and the record of it.
-            if stream["stream"] < len(branch.streams):
-                branch = legs.with_ports(branch, stream["stream"], stream)
-    except (KeyError, TypeError, ValueError):
-        return None
-    return branch if branch.media_id == call.get("call") else None

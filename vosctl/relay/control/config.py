@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, TypeVar
 
 from vosctl.errors import RelayError
 from vosctl.relay.control import crypto_attr, settings
+from vosctl.relay.control.addresses import ip_address
 from vosctl.relay.control.jitter import Buffer, read_buffer
 from vosctl.relay.control.settings import (
     DEFAULT_ALERTS,
@@ -58,7 +59,7 @@ class Peer:
 
     def holds(self, address: str) -> bool:
         """Tell whether ``address`` is one of the far end's own."""
-        found = ipaddress.ip_address(address)
+        found = ip_address(address)
         return any(found.version == network.version and found in network for network in self.networks)
 
 
@@ -76,7 +77,7 @@ class Directory:
 
     def find(self, address: str) -> Optional[Peer]:
         """Return the trunk, else the gateway with the longest prefix, that ``address`` belongs to."""
-        found = ipaddress.ip_address(address)
+        found = ip_address(address)
         value = int(found)
         for rank in self._ranks:
             _, length, version = rank

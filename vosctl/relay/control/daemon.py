@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -28,6 +29,7 @@ LOG = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 20.0
 OVERDUE_SECONDS = 0.5
+GARBAGE = 10_000  # new objects before a look for cycles: calls leave none behind
 
 Json = Dict[str, Any]
 
@@ -74,9 +76,12 @@ class Daemon:
         )
         try:
             if not self._stop.is_set():
-                self._server = await self._listen(self._commands.config)
+                self._server = self._listen(self._commands.config)
                 await self._export(self._commands.config)
                 await console.open()
+                # What is here by now stays: the collector need not look at it again and again.
+                gc.freeze()
+                gc.set_threshold(GARBAGE)
                 LOG.info("ready: node %s, NG on %s:%d", self._commands.config.node, *self._commands.config.ng)
                 self._spawn(self._sweep())
                 self._spawn(self._close_overdue())
@@ -108,9 +113,9 @@ class Daemon:
         if not task.cancelled() and task.exception() is not None:
             LOG.error("a task failed", exc_info=task.exception())
 
-    async def _listen(self, config: Config) -> NgServer:
+    def _listen(self, config: Config) -> NgServer:
         try:
-            return await listen(config.ng, self._commands.handle, self._replies)
+            return listen(config.ng, self._commands.handle, self._replies)
         except OSError as error:
             host, port = config.ng
             raise RelayError(
@@ -166,6 +171,9 @@ class Daemon:
             await asyncio.sleep(SWEEP_SECONDS)
             now = time.time()
             calls = self._commands.calls
+            # Calls that have ended since are remembered in neither.
+            self._quiet.intersection_update([branch.media_id for branch in calls])
+            self._commands.deadlines.rebuild(self._commands.config, calls)
             for branch in [b for b in calls if now - b.created >= self._commands.patience(b)]:
                 streams = any(stream.open for stream in branch.streams)
                 if branch.media_id in self._quiet or not branch.answered or not streams:
@@ -197,7 +205,7 @@ class Daemon:
     async def _take(self, config: Config) -> None:
         """Go on with ``config``, or with the old one in every part."""
         old = self._commands.config
-        fresh = await self._listen(config) if config.ng != old.ng else None
+        fresh = self._listen(config) if config.ng != old.ng else None
         try:
             await self._export(config)
             if self._media.ready.is_set():

@@ -7,6 +7,7 @@ import base64
 import logging
 import os
 import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Awaitable, Callable, Dict, List, Mapping, Optional, Tuple
 
@@ -25,6 +26,7 @@ UNKNOWN_CALL = "Unknown call-id"
 MAX_DIGITS = 64
 MAX_TONE_SECONDS = 60
 MAX_REPEAT = 1000
+MAX_READERS = 2
 _MS = wav.RATE // 1000  # samples, or ticks of the RTP clock, a millisecond
 _BARS = {
     "block-media": ("media", True),
@@ -44,6 +46,8 @@ class Features:
         self._media = media
         self._settle = settle
         self._folder = folder
+        # A WAV of the most bytes takes some 200 MB while it is read: so many at a time, and no more.
+        self._readers = ThreadPoolExecutor(MAX_READERS, thread_name_prefix="wav")
         self.table: Dict[str, Callable[[Request], Awaitable[Reply]]] = {
             **{name: partial(self._bar, word=word, on=on) for name, (word, on) in _BARS.items()},
             "start-recording": self._start_recording,
@@ -62,17 +66,19 @@ class Features:
         return branches
 
     def _chosen(self, request: Request) -> List[Tuple[Branch, int]]:
-        """Return the parties that are meant: of from-tag or address, of the whole call where neither is there."""
+        """Return the parties that are meant: of label, address or from-tag, else those of the whole call."""
         every = [(branch, side) for branch in self._branches(request) for side in (0, 1)]
         if "all" in request.flags:
             return every
-        address = request.text("address")
-        if address:
+        address, label = request.text("address"), request.text("label")
+        if label:
+            every = [(b, s) for b, s in every if b.parties[s].label == label]
+        elif address:
             every = [(b, s) for b, s in every if any(_host(x.ends[s]) == address for x in b.streams)]
         elif request.from_tag:
             every = [(b, s) for b, s in every if b.parties[s].has(request.from_tag)]
         if not every:
-            raise RefusalError("No party with this tag or address in the call")
+            raise RefusalError("No party with this tag, address or label in the call")
         return every
 
     async def _bar(self, request: Request, *, word: str, on: bool) -> Reply:
@@ -115,7 +121,7 @@ class Features:
         for branch, side in self._chosen(request):
             found = _g711(branch, side)
             if found is None:
-                if request.from_tag or request.text("address"):
+                if _names_party(request):
                     raise RefusalError("play media: the party takes neither PCMA nor PCMU")
                 continue
             stream, number, law = found
@@ -134,10 +140,10 @@ class Features:
         run = asyncio.get_running_loop().run_in_executor
         try:
             if isinstance(path, str) and path:
-                return await run(None, wav.load, path, law)
+                return await run(self._readers, wav.load, path, law)
             if isinstance(blob, (str, bytes)) and blob:
                 data = blob if isinstance(blob, bytes) else blob.encode("utf-8", "surrogateescape")
-                return await run(None, wav.convert, data, law)
+                return await run(self._readers, wav.convert, data, law)
         except wav.WavError as error:
             raise RefusalError(f"play media: {error}") from None
         raise RefusalError("play media: no file and no blob in message")
@@ -150,8 +156,8 @@ class Features:
         return {"result": "ok"}
 
     async def _play_dtmf(self, request: Request) -> Reply:
-        if not request.from_tag and not request.text("address"):
-            raise RefusalError("play DTMF: no from-tag and no address says who dials")
+        if not _names_party(request):
+            raise RefusalError("play DTMF: no from-tag, address or label says who dials")
         digits = _digits(request)
         for branch, side in self._chosen(request):
             await self._dial(branch, side, digits)
@@ -178,6 +184,10 @@ class Features:
 
     async def _no_forwarding(self, request: Request) -> Reply:
         raise RefusalError(f"{request.command}: this relay forwards to nobody but the call's own parties")
+
+
+def _names_party(request: Request) -> bool:
+    return bool(request.from_tag or request.text("address") or request.text("label"))
 
 
 def _host(end: End) -> str:

@@ -30,6 +30,9 @@ def choose(
     config: Config, request: Request, description: Description, peers: Tuple[Optional[Peer], Optional[Peer]]
 ) -> Tuple[Interface, Interface]:
     """Return the interfaces towards the offerer and towards the answerer. Raises ``RefusalError``."""
+    if len(config.interfaces) == 1:
+        # Scripts name directions for other relays too; with one interface there is nothing to choose.
+        return config.interfaces[0], config.interfaces[0]
     said = _direction(request)
     addresses = (near_address(description), _address_of(peers[1]))
     near, far = (_one(config, said[at], peers[at], addresses[at]) for at in (0, 1))
@@ -64,9 +67,6 @@ def _direction(request: Request) -> Tuple[str, str]:
 
 
 def _one(config: Config, said: str, peer: Optional[Peer], address: Optional[str]) -> Interface:
-    if len(config.interfaces) == 1:
-        # Scripts name directions for other relays too; with one interface there is nothing to choose.
-        return config.interfaces[0]
     known = {interface.name: interface for interface in config.interfaces}
     if said:
         if said not in known:

@@ -60,6 +60,8 @@ def with_buffers(commands: List[Command], branch: Branch, peers: Mapping[str, Na
     """
     found = [peers.get(party.name) for party in branch.parties]
     buffers = [(side, peer.jitter if peer else None) for side, peer in zip(SIDES, found)]  # noqa: B905 (Python 3.9)
+    if all(buffer is None for _, buffer in buffers):
+        return commands
     return [
         _with(command, buffers)
         if branch.streams[command.stream].kind == _AUDIO and command.name in {"add", "change"}

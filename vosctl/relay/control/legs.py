@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+import functools
+from typing import Any, Dict, List, NamedTuple, Optional
 
-from vosctl.relay.control.calls import Branch, End, Party, Stream
+from vosctl.relay.control import fax
+from vosctl.relay.control.calls import Branch, End, Party, Stream, branch_from_record
+from vosctl.relay.control.crypto_attr import PLAIN
 from vosctl.relay.control.values import replace
 
 Leg = Dict[str, Any]
 SIDES = ("a", "b")
+_PLAIN = PLAIN.as_json()
+# What media takes a leg to be where it is not told: as most legs are.
+_USUAL: Leg = {
+    "mux": False, "learn": "sdp", "from": None, "clocks": {}, "rx": _PLAIN, "tx": _PLAIN,
+    "send": True, "receive": True, "media": "pass", "dtmf": True, "events": [], "udptl": False,
+}  # fmt: skip
 
 
 class Command(NamedTuple):
@@ -25,38 +34,51 @@ class Command(NamedTuple):
 
 def leg(party: Party, end: End, other: End, dscp: int) -> Leg:
     """Return one end as the media process takes it; ``other`` is that of the party it talks to."""
-    remote = end.remote
     return {
         "address": party.address,
-        "remote": remote and list(remote),
-        "rtcp_remote": (remote if end.mux else end.rtcp) and list((remote if end.mux else end.rtcp) or ()),
+        "remote": end.remote,
+        "rtcp_remote": end.remote if end.mux else end.rtcp,
         "mux": end.mux,
         "learn": end.learn,
         "from": end.source or None,
         "pts": sorted(end.pts),
-        "clocks": {str(number): clock for number, clock in _clocks(end.codecs)},
-        "rx": end.rx.as_json(),
-        "tx": end.tx.as_json(),
+        "clocks": _clocks(end.codecs),
+        "rx": _PLAIN if end.rx == PLAIN else end.rx.as_json(),
+        "tx": _PLAIN if end.tx == PLAIN else end.tx.as_json(),
         "dscp": dscp,
         "send": end.receives,
         "receive": end.sends,
         "media": "block" if "media" in party.bars else "silence" if "silence" in party.bars else "pass",
         "dtmf": "dtmf" not in party.bars,
         "events": _events(end, other),
+        "udptl": fax.runs(end) and fax.runs(other),
     }
 
 
 def _events(end: End, other: End) -> List[int]:
     """Return the types that DTMF may come with: a party sends with the numbers of the other's description."""
-    codecs = (*end.codecs.items(), *other.codecs.items())
-    return sorted({number for number, name in codecs if name.startswith("telephone-event/")})
+    found = [number for number, name in end.codecs.items() if name.startswith("telephone-event/")]
+    if other.codecs != end.codecs:
+        found += [
+            n for n, name in other.codecs.items() if name.startswith("telephone-event/") and n not in found
+        ]
+    return sorted(found)
 
 
-def _clocks(codecs: Dict[int, str]) -> List[Tuple[int, int]]:
+@functools.lru_cache(maxsize=1024)
+def _clock(codec: str) -> int:
+    """Return the RTP clock in a codec's name, in Hz; 0 where it names none that can be."""
+    rate = codec.split("/")[1:2]
+    return int(rate[0]) if rate and rate[0].isdecimal() and 0 < int(rate[0]) <= 10_000_000 else 0
+
+
+def _clocks(codecs: Dict[int, str]) -> Dict[str, int]:
     """Return the RTP clocks that are not 8,000 Hz, by payload type."""
-    found = ((number, name.split("/")[1:2]) for number, name in codecs.items())
-    clocks = [(number, int(rate[0])) for number, rate in found if rate and rate[0].isdecimal()]
-    return [(number, clock) for number, clock in clocks if clock != 8000 and 0 < clock <= 10_000_000]
+    return {str(number): _clock(name) for number, name in codecs.items() if _clock(name) not in {0, 8000}}
+
+
+def _unusual(whole: Leg) -> Leg:
+    return {name: value for name, value in whole.items() if name not in _USUAL or value != _USUAL[name]}
 
 
 def _legs(branch: Branch, stream: Stream) -> List[Leg]:
@@ -67,19 +89,23 @@ def _legs(branch: Branch, stream: Stream) -> List[Leg]:
 def commands(old: Optional[Branch], new: Branch) -> List[Command]:
     """Return what brings media from ``old`` to ``new``, whose record goes with the last command.
 
-    Streams that media does not hold yet are added, others changed in what differs. The order of
-    sides is that of the parties.
+    Streams that media does not hold yet are added, others changed in what differs, rejected ones
+    removed. The order of sides is that of the parties.
     """
     result = []
     for index, stream in enumerate(new.streams):
         before = old.streams[index] if old is not None and index < len(old.streams) else None
+        if stream.rejected:
+            continue
         if before is not None and old is not None and before.open:
             command = _change(index, _legs(old, before), _legs(new, stream))
             if command is not None:
                 result.append(command)
-        elif not stream.rejected:
-            first, second = _legs(new, stream)
+        else:
+            first, second = (_unusual(leg) for leg in _legs(new, stream))
             result.append(Command("add", index, {"a": first, "b": second}, {}))
+    # What cannot be taken back comes last.
+    result.extend(Command("remove", index, {}, {}) for index in _closing(old, new))
     opened = opening(new)
     if not result and opened != old and any(stream.open for stream in opened.streams):
         first_open = next(at for at, stream in enumerate(opened.streams) if stream.open)
@@ -91,9 +117,28 @@ def commands(old: Optional[Branch], new: Branch) -> List[Command]:
 
 
 def opening(branch: Branch) -> Branch:
-    """Return the branch with every stream that is not rejected marked as held by media."""
-    streams = tuple(stream if stream.rejected else replace(stream, open=True) for stream in branch.streams)
+    """Return the branch with every stream that is not rejected marked as held by media, and no other."""
+    streams = tuple(
+        _closed(s) if s.rejected else s if s.open else replace(s, open=True) for s in branch.streams
+    )
     return replace(branch, streams=streams)
+
+
+def _closing(old: Optional[Branch], new: Branch) -> List[int]:
+    """Return the streams that media holds and that are rejected now: their ports are free for others."""
+    held = [] if old is None else [at for at, stream in enumerate(old.streams) if stream.open]
+    return [at for at in held if new.streams[at].rejected]
+
+
+def _closed(stream: Stream) -> Stream:
+    first, second = (replace(end, local=None) for end in stream.ends)
+    return replace(stream, open=False, ends=(first, second))
+
+
+def without_ports(branch: Branch, index: int) -> Branch:
+    """Return the branch after media has ended the stream."""
+    stream = _closed(branch.streams[index])
+    return replace(branch, streams=(*branch.streams[:index], stream, *branch.streams[index + 1 :]))
 
 
 def _change(index: int, before: List[Leg], after: List[Leg]) -> Optional[Command]:
@@ -108,9 +153,23 @@ def _change(index: int, before: List[Leg], after: List[Leg]) -> Optional[Command
 
 def with_ports(branch: Branch, index: int, sides: Dict[str, Any]) -> Branch:
     """Return the branch with the ports that media gave the stream: ``{"a": {"local", "rtcp"}, "b": …}``."""
-    stream = replace(branch.streams[index], open=True)
-    for at, side in enumerate(SIDES):
-        given = sides[side]
-        end = replace(stream.ends[at], local=(int(given["local"][1]), int(given["rtcp"])))
-        stream = stream.with_end(at, end)
+    stream = branch.streams[index]
+    first, second = (
+        replace(end, local=(int(sides[side]["local"][1]), int(sides[side]["rtcp"])))
+        for side, end in zip(SIDES, stream.ends)  # noqa: B905 (Python 3.9 has no strict=)
+    )
+    stream = replace(stream, open=True, ends=(first, second))
     return replace(branch, streams=(*branch.streams[:index], stream, *branch.streams[index + 1 :]))
+
+
+def restored(call: Dict[str, Any]) -> Optional[Branch]:
+    """Return the branch of a call that media dumps, None when it carries no readable record of ours."""
+    try:
+        branch = branch_from_record(call["blob"])
+        for stream in call["streams"]:
+            # Control may have ended between a stream's start and the record of it.
+            if stream["stream"] < len(branch.streams):
+                branch = with_ports(branch, stream["stream"], stream)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return branch if branch.media_id == call.get("call") else None

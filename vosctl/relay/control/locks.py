@@ -1,35 +1,58 @@
-"""One at a time for each call-id: a lock for each, kept only while somebody wants it."""
+"""One at a time for each call-id: a queue for each that is busy, and nothing for the others."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from typing import AsyncIterator, Dict
-
-
-class _Lock:
-    """A lock that knows how many want it, so that the table of locks does not grow."""
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.users = 0
+from collections import deque
+from typing import Deque, Dict
 
 
 class Locks:
-    """Locks by name."""
+    """Locks by name. They are handed on in the order in which they were asked for."""
 
     def __init__(self) -> None:
-        self._locks: Dict[str, _Lock] = {}
+        # A name is in here while its lock is held, with those who wait for it.
+        self._held: Dict[str, Deque[asyncio.Future[None]]] = {}
 
-    @asynccontextmanager
-    async def __call__(self, name: str) -> AsyncIterator[None]:
-        """Hold the lock called ``name`` for the block."""
-        entry = self._locks.setdefault(name, _Lock())
-        entry.users += 1
+    async def acquire(self, name: str) -> None:
+        """Wait until the lock called ``name`` is free, and take it."""
+        queue = self._held.get(name)
+        if queue is None:
+            self._held[name] = deque()
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.append(turn)
         try:
-            async with entry.lock:
-                yield
-        finally:
-            entry.users -= 1
-            if not entry.users:
-                del self._locks[name]
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.release(name)
+            raise
+
+    def release(self, name: str) -> None:
+        """Hand the lock on to who has waited longest."""
+        queue = self._held[name]
+        while queue:
+            turn = queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        del self._held[name]
+
+    def __call__(self, name: str) -> _Holding:
+        """Hold the lock called ``name`` for an ``async with`` block."""
+        return _Holding(self, name)
+
+
+class _Holding:
+    __slots__ = ("_locks", "_name")
+
+    def __init__(self, locks: Locks, name: str) -> None:
+        self._locks = locks
+        self._name = name
+
+    async def __aenter__(self) -> None:
+        await self._locks.acquire(self._name)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._locks.release(self._name)

@@ -7,7 +7,7 @@ import functools
 import json
 import logging
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Dict, List, Optional, cast
+from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple, cast
 
 LOG = logging.getLogger(__name__)
 
@@ -15,6 +15,7 @@ REPLY_TIMEOUT = 5.0
 RETRY_FIRST = 0.05
 RETRY_MOST = 1.0
 MAX_BUFFER = 256 << 20
+_ROOM = 65536
 
 Reply = Dict[str, Any]
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
@@ -28,20 +29,37 @@ class MediaDownError(MediaError):
     """There is no media process to ask, or it does not answer."""
 
 
-class _Line(asyncio.Protocol):
-    """Splits the stream into JSON lines and hands each on."""
+class _Line(asyncio.BufferedProtocol):
+    """Splits the stream into JSON lines and hands each on; what is sent in one turn of the loop leaves together."""
 
     def __init__(self, take: Callable[[Reply], None], closed: asyncio.Event) -> None:
         self._take = take
         self._closed = closed
         self._parts: List[bytes] = []
         self._size = 0
+        self._room = bytearray(_ROOM)
+        self._out: List[bytes] = []
         self.transport: Optional[asyncio.Transport] = None
+        self.loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
-    def data_received(self, data: bytes) -> None:
+    def send(self, line: str) -> None:
+        if not self._out:
+            self.loop.call_soon(self._flush)
+        self._out.append(line.encode())
+
+    def _flush(self) -> None:
+        lines, self._out = self._out, []
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(b"\n".join([*lines, b""]))
+
+    def get_buffer(self, _: int) -> bytearray:
+        return self._room
+
+    def buffer_updated(self, length: int) -> None:
+        data = bytes(memoryview(self._room)[:length])
         self._parts.append(data)
         self._size += len(data)
         if b"\n" not in data:
@@ -55,7 +73,7 @@ class _Line(asyncio.Protocol):
 
     def _parse(self, line: bytes) -> None:
         try:
-            message = json.loads(line)
+            message = json.loads(line.decode())
         except ValueError:
             LOG.error("the media process sent a line that is no JSON")  # noqa: TRY400 - no traceback
             return
@@ -63,6 +81,9 @@ class _Line(asyncio.Protocol):
 
     def connection_lost(self, _: Optional[Exception]) -> None:
         self._closed.set()
+
+
+_NOBODY: Tuple[Optional["asyncio.Future[Reply]"], float] = (None, 0.0)
 
 
 def _same(line: _Line) -> _Line:
@@ -83,7 +104,8 @@ class MediaClient:
         self._prepare = prepare
         self._event = event
         self._line: Optional[_Line] = None
-        self._waiting: Dict[int, asyncio.Future[Reply]] = {}
+        # By number, which is also the order of their deadlines.
+        self._waiting: Dict[int, Tuple[asyncio.Future[Reply], float]] = {}
         self._last = 0
         self.ready = asyncio.Event()
 
@@ -105,6 +127,7 @@ class MediaClient:
 
     async def _serve(self, line: _Line, closed: asyncio.Event) -> None:
         self._line = line
+        watch = asyncio.ensure_future(self._watch())
         try:
             await self._prepare()
             self.ready.set()
@@ -114,7 +137,17 @@ class MediaClient:
             LOG.error("the media process cannot be set up: %s", error)  # noqa: TRY400 - no traceback
             await asyncio.sleep(RETRY_MOST)
         finally:
+            watch.cancel()
             self._close()
+
+    async def _watch(self) -> None:
+        """Give up requests that are not answered in time: one look at the oldest instead of a timer for each."""
+        while True:
+            await asyncio.sleep(REPLY_TIMEOUT / 10)
+            now = asyncio.get_running_loop().time()
+            late = [future for future, deadline in self._waiting.values() if deadline <= now]
+            for future in late:
+                _fail(future, "the media process does not answer")
 
     def _close(self) -> None:
         self.ready.clear()
@@ -122,15 +155,14 @@ class MediaClient:
         if line is not None and line.transport is not None:
             line.transport.abort()
         waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
-            if not future.done():
-                future.set_exception(MediaDownError("the media process went away"))
+        for future, _ in waiting.values():
+            _fail(future, "the media process went away")
 
     def _take(self, message: Reply) -> None:
         if "event" in message:
             self._event(message)
             return
-        future = self._waiting.pop(message.get("id", -1), None)
+        future, _ = self._waiting.get(message.get("id", -1), _NOBODY)
         if future is not None and not future.done():
             future.set_result(message)
 
@@ -140,16 +172,19 @@ class MediaClient:
             raise MediaDownError("the media process is not running")
         self._last += 1
         number = self._last
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = future
-        message = {"id": number, "cmd": command, **fields}
-        self._line.transport.write(_encode(message).encode() + b"\n")
+        loop = self._line.loop
+        future: asyncio.Future[Reply] = loop.create_future()
+        self._waiting[number] = future, loop.time() + REPLY_TIMEOUT
+        self._line.send(_encode({"id": number, "cmd": command, **fields}))
         try:
-            reply = await asyncio.wait_for(future, REPLY_TIMEOUT)
-        except asyncio.TimeoutError:
-            raise MediaDownError("the media process does not answer") from None
+            reply = await future
         finally:
             self._waiting.pop(number, None)
         if not reply.get("ok"):
             raise MediaError(str(reply.get("error", "no reason given")))
         return reply
+
+
+def _fail(future: asyncio.Future[Reply], why: str) -> None:
+    if not future.done():
+        future.set_exception(MediaDownError(why))

@@ -63,6 +63,8 @@ def write_textfile(path: Path, text: str) -> None:
     """Put the page where node_exporter's textfile collector reads it, whole or not at all. Raises ``OSError``."""
     new = path.with_name(f".{path.name}.{os.getpid()}")
     new.write_text(text, encoding="utf-8")
+    # The exporter is another user.
+    new.chmod(0o644)
     new.replace(path)
 
 

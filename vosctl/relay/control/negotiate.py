@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional
+from typing import List, NamedTuple, Optional, Tuple
 
-from vosctl.relay.control import crypto_attr, sdes, sdp
+from vosctl.relay.control import crypto_attr, fax, sdes, sdp, wishes
 from vosctl.relay.control.calls import Branch, End, Party, Stream
 from vosctl.relay.control.config import Config, Peer
 from vosctl.relay.control.crypto_attr import PLAIN, CryptoError, Transform
@@ -26,14 +26,33 @@ class Step(NamedTuple):
         """Return the gateway or trunk at ``side``, when it has a name that the configuration knows."""
         return self.config.peers.get(self.branch.parties[side].name)
 
+    def encryption(self, side: int) -> Tuple[str, str]:
+        """Return the name of the gateway or trunk at ``side`` and its encryption mode."""
+        peer = self.peer(side)
+        return self.branch.parties[side].name, crypto_attr.NONE if peer is None else peer.mode
+
+
+def read_sdp(request: Request) -> sdp.Description:
+    """Return the description in the request. Raises ``RefusalError``."""
+    if not request.sdp.strip():
+        raise RefusalError("Failed to parse SDP")
+    try:
+        return sdp.parse(request.sdp)
+    except sdp.SdpError as error:
+        raise RefusalError(f"Failed to parse SDP: {error}") from None
+
 
 def offer(step: Step, description: sdp.Description) -> Branch:
     """Return the branch after an offer. Raises ``RefusalError``."""
     branch = step.branch
+    wishes.refuse_undone(step.request)
     streams: List[Stream] = []
     for index, media in enumerate(description.media):
         old = branch.streams[index] if index < len(branch.streams) else Stream(media.kind)
-        if media.rejected or not media.is_rtp:
+        if not media.rejected and fax.is_fax(media):
+            fax.refuse_encrypted(step.encryption(side) for side in (0, 1))
+            streams.append(fax.offered(media, old, step.side, _heard(step, media, old.ends[step.side])))
+        elif media.rejected or not media.is_rtp:
             streams.append(_rejected(old))
         else:
             streams.append(_offered(step, media, old))
@@ -47,11 +66,14 @@ def offer(step: Step, description: sdp.Description) -> Branch:
 def answer(step: Step, description: sdp.Description) -> Branch:
     """Return the branch after an answer. Raises ``RefusalError``."""
     branch = step.branch
+    wishes.refuse_undone(step.request)
     streams: List[Stream] = []
     for index, old in enumerate(branch.streams):
         media = description.media[index] if index < len(description.media) else None
-        if old.rejected or media is None or media.rejected or not media.is_rtp:
+        if old.rejected or media is None or media.rejected or not _fits(media, old.ends[step.side]):
             streams.append(_rejected(old))
+        elif fax.is_fax(media):
+            streams.append(fax.answered(old, step.side, _heard(step, media, old.ends[step.side])))
         else:
             streams.append(_answered(step, media, old))
     return replace(branch, streams=tuple(streams), answered=True)
@@ -62,16 +84,21 @@ def describe(
 ) -> str:
     """Return the SDP for the party ``to_side``: ``description`` with the relay in the place of its sender."""
     party = branch.parties[to_side]
+    # An offer of multiplexing names the port for RTCP that holds without it, unless it must not be without.
+    one_port = answering or "require" in request.words("rtcp-mux")
     return write(
         description,
         request.advertised or party.advertised or party.address,
-        [_outgoing(branch, index, to_side, answering=answering) for index in range(len(description.media))],
+        [
+            _outgoing(branch, index, to_side, answering=answering, one_port=one_port)
+            for index in range(len(description.media))
+        ],
         replace_origin="origin" in request.replace,
         rtcp_attribute="no-rtcp-attribute" not in request.flags,
     )
 
 
-def _outgoing(branch: Branch, index: int, to_side: int, *, answering: bool) -> Outgoing:
+def _outgoing(branch: Branch, index: int, to_side: int, *, answering: bool, one_port: bool) -> Outgoing:
     if index >= len(branch.streams) or branch.streams[index].rejected:
         return REJECTED
     stream = branch.streams[index]
@@ -82,13 +109,18 @@ def _outgoing(branch: Branch, index: int, to_side: int, *, answering: bool) -> O
     mux = end.mux if answering else end.wants_mux
     return Outgoing(
         port=rtp,
-        rtcp_port=rtp if answering and mux else rtcp,
+        rtcp_port=rtp if one_port and mux else rtcp,
         mux=mux,
         direction=other.direction,
         protocol=end.protocol,
         crypto=end.said,
         sdes=sdes.lines(end, answering=answering) if sdes.ends_here(stream) else None,
     )
+
+
+def _fits(media: sdp.Media, offered: End) -> bool:
+    """Tell whether an answer's stream is of the kind that was offered to the party of ``offered``."""
+    return fax.is_fax(media) if fax.over_udptl(offered) else media.is_rtp
 
 
 def _rejected(old: Stream) -> Stream:
@@ -125,7 +157,7 @@ def _offered(step: Step, media: sdp.Media, old: Stream) -> Stream:
         wants_mux=bool(mux & {"offer", "require"}) or (media.rtcp_mux and "demux" not in mux),
     )
     if sdes.is_secure(protocol) and not through:
-        receiver = sdes.offering(receiver)
+        receiver = sdes.offering(receiver, wishes.suites(step.request, frozenset(sdes.SUITES)))
     else:
         receiver = _sealed(replace(receiver, offers=()), step.peer(1 - side))
     return Stream(media.kind, open=old.open).with_end(side, sender).with_end(1 - side, receiver)

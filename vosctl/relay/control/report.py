@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from vosctl.relay.control import quality
+from vosctl.relay.control import fax, quality
 from vosctl.relay.control.calls import Branch, End
 from vosctl.relay.control.legs import SIDES
 
@@ -13,12 +13,16 @@ Json = Dict[str, Any]
 Streams = List[Json]
 
 
-def totals(branches: Sequence[Branch], counted: Sequence[Streams]) -> Json:
+def totals(branches: Sequence[Branch], counted: Sequence[Streams], samples: quality.Samples) -> Json:
     """Return ``created``, ``totals`` and ``tags`` as the NG protocol has them.
 
     ``counted`` holds, for each branch, what media counts for its streams.
     """
     rtp, rtcp = _sum(), _sum()
+    for branch in branches:
+        if branch.past:
+            _add(rtp, dict(zip(("packets", "bytes", "errors"), branch.past)))  # noqa: B905 (Python 3.9)
+            _add(rtcp, dict(zip(("packets", "bytes"), branch.past[3:])))  # noqa: B905 (Python 3.9)
     tags: Dict[str, Json] = {}
     for index, branch in enumerate(branches):
         for stream in counted[index]:
@@ -34,21 +38,35 @@ def totals(branches: Sequence[Branch], counted: Sequence[Streams]) -> Json:
         "created": created,
         "totals": {"RTP": rtp, "RTCP": rtcp},
         "tags": tags,
-        "SSRC": _scores(branches, counted),
+        "SSRC": _scores(branches, counted, samples),
     }
 
 
-def _scores(branches: Sequence[Branch], counted: Sequence[Streams]) -> Json:
+def added(past: Tuple[int, ...], counted: Streams) -> Tuple[int, ...]:
+    """Return packets, bytes and errors of RTP, packets and bytes of RTCP, with those of the streams ``counted``."""
+    total = list(past or (0, 0, 0, 0, 0))
+    for leg in (stream[name] for stream in counted for name in SIDES):
+        values = (*_rtp(leg).values(), *list(_rtcp(leg).values())[:2])
+        total = [before + value for before, value in zip(total, values)]  # noqa: B905 (Python 3.9)
+    return tuple(total)
+
+
+def _scores(branches: Sequence[Branch], counted: Sequence[Streams], samples: quality.Samples) -> Json:
     now = int(time.time())
-    found = []
+    found: Json = {}
     for branch, streams in zip(branches, counted):  # noqa: B905 (Python 3.9 has no strict=)
-        for stream in streams:
-            if stream["stream"] < len(branch.streams):
-                for side, name in enumerate(SIDES):
-                    leg, other = stream[name], stream[SIDES[1 - side]]
-                    codec = _codec(branch.streams[stream["stream"]].ends[side], leg)
-                    found.append(quality.described(leg, other, codec, now))
-    return quality.ng_report(found)
+        legs = [
+            (
+                stream[name],
+                stream[SIDES[1 - side]],
+                _codec(branch.streams[stream["stream"]].ends[side], stream[name]),
+            )
+            for stream in streams
+            if stream["stream"] < len(branch.streams)
+            for side, name in enumerate(SIDES)
+        ]
+        found.update(quality.ng_report(branch.call_id, legs, samples, now))
+    return found
 
 
 def _sum() -> Json:
@@ -85,7 +103,10 @@ def _tag(branch: Branch, side: int, counted: Streams) -> Json:
                     ],
                 }
             )
-    result: Json = {"tag": branch.parties[side].tag, "created": int(branch.created), "medias": medias}
+    party = branch.parties[side]
+    result: Json = {"tag": party.tag, "created": int(branch.created), "medias": medias}
+    if party.label:
+        result["label"] = party.label
     if branch.parties[1 - side].tag:
         result["in dialogue with"] = branch.parties[1 - side].tag
     return result
@@ -132,7 +153,7 @@ def _leg(branch: Branch, stream: Json, side: int) -> Json:
     other, codec = stream[SIDES[1 - side]], _codec(end, leg)
     return {
         **leg,
-        "mos": quality.leg_mos(leg, other, codec),
+        "mos": None if codec == fax.NAME else quality.leg_mos(leg, other, codec),
         "loss_percent": round(quality.loss_percent(leg), 3),
         "side": SIDES[side],
         "stream": stream["stream"],
@@ -149,7 +170,9 @@ def _leg(branch: Branch, stream: Json, side: int) -> Json:
 
 
 def _codec(end: End, leg: Json) -> str:
-    """Return the name of the codec that was last heard, else of the first that was agreed."""
+    """Return the name of the codec that was last heard, else of the first that was agreed; T38 is a fax."""
+    if fax.runs(end):
+        return fax.NAME
     heard = leg["payload_type"] if leg["packets"] else next(iter(end.pts), -1)
     name = end.codecs.get(heard) or next(iter(end.codecs.values()), "")
     return name.partition("/")[0].upper()

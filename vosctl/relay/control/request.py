@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, Dict, FrozenSet, List, Optional
 
@@ -19,6 +20,7 @@ class LoadLimitError(Exception):
     """The request is answered with ``load limit``, so that the proxy tries its next relay."""
 
 
+@functools.lru_cache(maxsize=1024)
 def normal(name: str) -> str:
     """Return a key or flag in the one spelling: a space is a hyphen, case does not matter."""
     return name.strip().replace(" ", "-").lower()

@@ -7,7 +7,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 from vosctl.relay.control.addresses import ip_address
 from vosctl.relay.control.crypto_attr import NAME as VOS_CRYPTO
 from vosctl.relay.control.crypto_attr import Transform
-from vosctl.relay.control.sdp import DIRECTIONS, Description, Line, Media
+from vosctl.relay.control.sdp import DIRECTIONS, RTP_PROTOCOLS, Description, Line, Media
 
 # An agent that tried these would reach its peer around the relay (RFC 8839), or lean on one port
 # for several streams (RFC 8843), where every stream has its own here.
@@ -64,7 +64,7 @@ def write(
         elif line.type == "o" and replace_origin:
             lines.append(_origin(line, address))
         elif not _is_dropped(line):
-            lines.append(f"{line.type}={line.value}")
+            lines.append(line.text)
     for index, media in enumerate(description.media):
         _media(lines, media, streams[index], address, rtcp_attribute=rtcp_attribute)
     lines.append("")
@@ -100,7 +100,7 @@ def _media(lines: List[str], media: Media, stream: Outgoing, address: str, *, rt
         if line.type == "c":
             lines.append(_connection(line, address))
         elif line.type != "a":
-            lines.append(f"{line.type}={line.value}")
+            lines.append(line.text)
         elif stream.port and not (
             _is_dropped(line) or _is_foreign(line, protocol) or _is_secret(line, stream)
         ):
@@ -108,6 +108,8 @@ def _media(lines: List[str], media: Media, stream: Outgoing, address: str, *, rt
     if not stream.port:
         return
     lines.append(f"a={stream.direction}")
+    if protocol.upper() not in RTP_PROTOCOLS:
+        return
     if rtcp_attribute:
         lines.append(f"a=rtcp:{stream.rtcp_port}")
     if stream.mux:

@@ -10,7 +10,7 @@ import binascii
 import os
 import re
 from dataclasses import replace
-from typing import List, Tuple
+from typing import FrozenSet, List, Tuple
 
 from vosctl.relay.control.calls import End, Stream
 from vosctl.relay.control.crypto_attr import PLAIN, Transform
@@ -104,13 +104,13 @@ def completed(end: End) -> End:
     return replace(end, rx=rx, tx=tx, proposed=())
 
 
-def offering(end: End) -> End:
-    """Return the end with a key for each suite, the one in use among them, to be offered to its party."""
+def offering(end: End, suites: FrozenSet[str] = frozenset(SUITES)) -> End:
+    """Return the end with a key for each of the suites, to be offered to its party; the one in use stays among them."""
     if end.offers:
         return end
     mine = [end.tx] if end.tx.mode == SRTP else []
     return replace(
-        end, offers=(*mine, *(_fresh(suite) for suite in SUITES if suite not in {t.kid for t in mine}))
+        end, offers=(*mine, *(_fresh(suite) for suite in SUITES if suite in suites - {t.kid for t in mine}))
     )
 
 

@@ -36,26 +36,33 @@ class SdpError(ValueError):
     """The text is no session description that the relay can carry; the message names the line."""
 
 
-@functools.lru_cache(maxsize=1024)
-def _attribute(value: str) -> str:
-    return value.partition(":")[0].strip().lower()
-
-
 class Line(NamedTuple):
-    """One ``<type>=<value>`` line."""
+    """One ``<type>=<value>`` line; ``attribute`` is the name of an ``a=`` line's attribute, ``argument`` what follows."""
 
     type: str
     value: str
+    attribute: str = ""
+    argument: str = ""
 
     @property
-    def attribute(self) -> str:
-        """Name of an ``a=`` line's attribute; empty for other lines."""
-        return _attribute(self.value) if self.type == "a" else ""
+    def text(self) -> str:
+        """The line as it stands in a description."""
+        return f"{self.type}={self.value}"
 
-    @property
-    def argument(self) -> str:
-        """What follows the attribute's name and colon."""
-        return self.value.partition(":")[2].strip()
+
+@functools.lru_cache(maxsize=4096)
+def _line(row: str) -> Optional[Line]:
+    """Return the line, None when it is none. Most lines of most descriptions are the same few hundred."""
+    if len(row) < 2 or row[1] != "=" or not row[0].isalpha() or "\0" in row or "\r" in row:
+        return None
+    value = row[2:]
+    if row[0] != "a":
+        return Line(row[0], value)
+    name, _, argument = value.partition(":")
+    return Line("a", value, name.strip().lower(), argument.strip())
+
+
+_VERSION = Line("v", "0")
 
 
 class Rtcp(NamedTuple):
@@ -133,15 +140,18 @@ def _split(text: str) -> List[Line]:
         row = raw.rstrip("\r")
         if len(row) > MAX_LINE:
             raise SdpError(f"line {number}: longer than {MAX_LINE} characters")
-        if len(row) < 2 or row[1] != "=" or not row[0].isalpha() or "\0" in row or "\r" in row:
+        line = _line(row)
+        if line is None:
             raise SdpError(f"line {number}: not <type>=<value>")
-        lines.append(Line(row[0], row[2:]))
-    if lines[0] != Line("v", "0"):
+        lines.append(line)
+    if lines[0] != _VERSION:
         raise SdpError("line 1: not v=0")
     return lines
 
 
 def _connection(section: List[Line], first: int) -> Optional[str]:
+    """Return the address of the section's first c= line, None where there is none; every one must be readable."""
+    found = None
     for number, line in enumerate(section, first):
         if line.type != "c":
             continue
@@ -154,8 +164,8 @@ def _connection(section: List[Line], first: int) -> Optional[str]:
             raise SdpError(f"line {number}: c= must be IN IP{address.version} for {address}")
         if address.is_multicast:
             raise SdpError(f"line {number}: multicast cannot be relayed")
-        return str(address)
-    return None
+        found = found or str(address)
+    return found
 
 
 def _direction(section: List[Line]) -> Optional[str]:
@@ -184,6 +194,7 @@ def _media(section: List[Line], first: int, address: Optional[str], way: Optiona
     own = _connection(lines, first + 1) or address
     if own is None and port:
         raise SdpError(f"line {first}: no c= line for it, neither of its own nor of the session")
+    maps = tuple(line.argument for line in lines if line.attribute == "rtpmap")
     return Media(
         kind=kind,
         port=port,
@@ -194,7 +205,7 @@ def _media(section: List[Line], first: int, address: Optional[str], way: Optiona
         direction=_direction(lines) or way or "sendrecv",
         rtcp=_rtcp(lines, first),
         rtcp_mux=any(line.attribute == "rtcp-mux" for line in lines),
-        codecs=_codecs(formats, lines, first) if protocol.upper() in RTP_PROTOCOLS else {},
+        codecs=_codecs(formats, maps, first) if protocol.upper() in RTP_PROTOCOLS else {},
         crypto=next((line.argument for line in lines if line.attribute == "vos-crypto"), None),
         sdes=tuple(line.argument for line in lines if line.attribute == "crypto"),
     )
@@ -215,15 +226,15 @@ def _rtcp(lines: List[Line], first: int) -> Optional[Rtcp]:
     return None
 
 
-def _codecs(formats: Tuple[str, ...], lines: List[Line], first: int) -> Dict[int, str]:
+@functools.lru_cache(maxsize=1024)
+def _codecs(formats: Tuple[str, ...], maps: Tuple[str, ...], first: int) -> Dict[int, str]:
+    """Return names by payload type, of a telephone's always the same; nobody changes the table."""
     codecs = {}
     for word in formats:
         payload_type = _number(word, first, "payload type", 127)
         codecs[payload_type] = _STATIC.get(payload_type, f"unknown-{payload_type}")
-    for line in lines:
-        if line.attribute != "rtpmap":
-            continue
-        words = line.argument.split()
+    for argument in maps:
+        words = argument.split()
         if len(words) >= 2 and words[0].isdecimal() and int(words[0][:4]) in codecs:
             codecs[int(words[0][:4])] = words[1].lower()
     return codecs

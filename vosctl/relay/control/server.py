@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections import OrderedDict
-from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple, cast
+from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple
 
 from vosctl.relay.control import bencode
 
@@ -15,8 +16,11 @@ LOG = logging.getLogger(__name__)
 REPLAY_SECONDS = 60.0
 MAX_REPLAY_BYTES = 64 << 20
 MAX_COOKIE = 256
+REPLY_OVERHEAD = 500
 MAX_PENDING = 4096
 MAX_REPLY = 65507  # of a UDP datagram over IPv4
+_MAX_DATAGRAM = 65535
+_AT_ONCE = 64
 
 _TOO_LONG: bencode.Value = {"result": "error", "error-reason": "The reply does not fit into a datagram"}
 
@@ -40,8 +44,11 @@ class Replies:
 
     def put(self, key: Key, reply: bytes) -> None:
         """Remember ``reply``."""
+        before = self._replies.pop(key, None)
+        if before is not None:
+            self._size -= _weight(key, before[1])
         self._replies[key] = (time.monotonic(), reply)
-        self._size += len(reply)
+        self._size += _weight(key, reply)
         self._expire()
 
     def _expire(self) -> None:
@@ -51,25 +58,45 @@ class Replies:
             if since > limit and self._size <= MAX_REPLAY_BYTES:
                 return
             del self._replies[key]
-            self._size -= len(reply)
+            self._size -= _weight(key, reply)
 
 
-class NgServer(asyncio.DatagramProtocol):
-    """Answers NG datagrams ``<cookie> <bencoded dictionary>`` by ``handler``."""
+def _weight(key: Key, reply: bytes) -> int:
+    """Return about how many bytes the table holds for a reply; Python's own objects outweigh short ones."""
+    return REPLY_OVERHEAD + len(key[1]) + len(reply)
 
-    def __init__(self, handler: Handler, replies: Replies) -> None:
+
+class NgServer:
+    """Answers NG datagrams ``<cookie> <bencoded dictionary>`` on ``bound``, a socket, by ``handler``.
+
+    It reads the socket itself: asyncio's transport takes one datagram a turn of the loop, and maps a quarter of
+    a megabyte for each.
+    """
+
+    def __init__(self, bound: socket.socket, handler: Handler, replies: Replies) -> None:
+        self._socket = bound
         self._handler = handler
         self._replies = replies
         self._pending: Dict[Key, List[Address]] = {}
         self._tasks: Dict[Key, asyncio.Task[None]] = {}
-        self._transport: Optional[asyncio.DatagramTransport] = None
+        self._room = bytearray(_MAX_DATAGRAM)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(bound, self._readable)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the socket (called by asyncio)."""
-        # No isinstance: in Python 3.9 the transport of a datagram socket is of no such class.
-        self._transport = cast(asyncio.DatagramTransport, transport)
+    def _readable(self) -> None:
+        view = memoryview(self._room)
+        for _ in range(_AT_ONCE):
+            try:
+                length, addr = self._socket.recvfrom_into(self._room)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                # A proxy that is gone is no concern here.
+                LOG.debug("NG socket: %s", error)
+                return
+            self._take(bytes(view[:length]), addr)
 
-    def datagram_received(self, data: bytes, addr: Address) -> None:
+    def _take(self, data: bytes, addr: Address) -> None:
         """Answer ``data`` at once from memory, or when the command is done."""
         cookie, space, body = data.partition(b" ")
         if not space or not cookie or len(cookie) > MAX_COOKIE:
@@ -84,7 +111,7 @@ class NgServer(asyncio.DatagramProtocol):
                 self._pending[key].append(addr)
         elif len(self._pending) < MAX_PENDING:
             self._pending[key] = [addr]
-            self._tasks[key] = asyncio.get_running_loop().create_task(self._answer(key, body))
+            self._tasks[key] = self._loop.create_task(self._answer(key, body))
         else:
             LOG.warning("more than %d commands at once: %s must ask again", MAX_PENDING, addr[0])
 
@@ -105,19 +132,18 @@ class NgServer(asyncio.DatagramProtocol):
             self._send(reply, addr)
 
     def _send(self, reply: bytes, addr: Address) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.sendto(reply, addr)
-
-    def error_received(self, exc: Exception) -> None:
-        """Note what the socket reported (called by asyncio); a proxy that is gone is no concern here."""
-        LOG.debug("NG socket: %s", exc)
+        try:
+            self._socket.sendto(reply, addr)
+        except OSError as error:
+            # It asks again, and gets the reply from memory.
+            LOG.debug("NG socket: %s", error)
 
     async def close(self) -> None:
         """Finish what is begun, then close the socket."""
+        self._loop.remove_reader(self._socket)
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()), timeout=2)
-        if self._transport is not None:
-            self._transport.close()
+        self._socket.close()
 
 
 def _decoded(body: bytes) -> Any:
@@ -128,8 +154,13 @@ def _decoded(body: bytes) -> Any:
         return None
 
 
-async def listen(address: Tuple[str, int], handler: Handler, replies: Replies) -> NgServer:
-    """Return a server bound to ``address``. Raises ``OSError``."""
-    loop = asyncio.get_running_loop()
-    _, server = await loop.create_datagram_endpoint(lambda: NgServer(handler, replies), local_addr=address)
-    return server
+def listen(address: Tuple[str, int], handler: Handler, replies: Replies) -> NgServer:
+    """Return a server bound to ``address``, on the running loop. Raises ``OSError``."""
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return NgServer(bound, handler, replies)

@@ -23,6 +23,7 @@ SUMS = (
         "duplicate",
         "reordered",
         "late",
+        "unauthentic",
     ),
     *("rtcp_packets", "send_errors"),
 )
@@ -57,5 +58,8 @@ def add_up(sums: Dict[str, "Counter[str]"], branch: Branch, streams: List[Json])
     for stream in streams:
         for at, side in enumerate(SIDES):
             total = sums.setdefault(branch.parties[at].name, Counter())
+            leg = stream[side]
             for name in SUMS:
-                total[name] += max(0, int(stream[side].get(name) or 0))
+                value = leg.get(name)
+                if value and value > 0:
+                    total[name] += value

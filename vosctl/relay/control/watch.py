@@ -35,6 +35,7 @@ _HELP = {
         "Packets that came from a stranger or did not fit, and went nowhere.",
     ),
     "malformed": ("malformed_packets_total", "Packets that are no RTP."),
+    "unauthentic": ("unauthentic_packets_total", "SRTP packets that were forged, altered or played again."),
     "lost": ("lost_packets_total", "RTP packets that never came from this side (RFC 3550 6.4.1)."),
     "expected": ("expected_packets_total", "RTP packets that should have come from this side."),
     "duplicate": ("duplicate_packets_total", "RTP packets that came twice."),
@@ -77,6 +78,7 @@ class Watch:
             except MediaError as error:
                 LOG.debug("no look at the calls: %s", error)
                 continue
+            self._commands.samples.take(calls, int(time.time()))
             for alert in self._watchman.look(calls, self._commands.config.alerts):
                 self._tell(alert)
             await self._write_textfile()
@@ -199,6 +201,7 @@ class Watch:
                 "Mean one-way delay of the streams now: half the round trip, and playout.",
                 _delay,
             ),
+            ("playout_seconds", "Mean delay of the jitter buffers now.", _playout),
             ("mos", "Mean opinion score of the streams now, by the E-model (ITU-T G.107).", _mos),
         ):
             samples_now = [(_peer(peer), _mean(map(value, found))) for peer, found in sorted(legs.items())]
@@ -232,6 +235,10 @@ def _jitter(leg: Json) -> Optional[float]:
 def _delay(leg: Json) -> Optional[float]:
     found = latency(leg)
     return None if found is None else found / 1000
+
+
+def _playout(leg: Json) -> Optional[float]:
+    return float(leg.get("playout_ms") or 0.0) / 1000 or None
 
 
 def _mos(leg: Json) -> Optional[float]:

@@ -6,6 +6,7 @@ import math
 import os
 import stat
 import struct
+import sys
 from array import array
 from functools import lru_cache
 from typing import Dict, List, Sequence, Tuple
@@ -64,7 +65,7 @@ def convert(data: bytes, law: str) -> bytes:
 def encode(samples: Sequence[int], law: str) -> bytes:
     """Return 16-bit samples as G.711 (ITU-T G.711 tables 1 and 2)."""
     table = _encoder(law)
-    return bytes([table[sample & 0xFFFF] for sample in samples])
+    return bytes(table[sample & 0xFFFF] for sample in samples)
 
 
 def tones(digits: Sequence[Tuple[int, int, int, int]], law: str) -> bytes:
@@ -102,12 +103,16 @@ def _chunks(data: bytes) -> Dict[bytes, bytes]:
 
 def _samples(data: bytes, kind: int, bits: int) -> "array[int]":
     if kind == _PCM and bits == 8:
-        return array("h", [(byte - 128) << 8 for byte in data])
+        return array("h", ((byte - 128) << 8 for byte in data))
     if kind == _PCM and bits == 16:
-        return array("h", struct.unpack(f"<{len(data) // 2}h", data[: len(data) // 2 * 2]))
+        samples = array("h")
+        samples.frombytes(data[: len(data) // 2 * 2])
+        if sys.byteorder == "big":
+            samples.byteswap()
+        return samples
     if kind in _LAW_FORMATS and bits == 8:
         table = _decoder(_LAW_FORMATS[kind])
-        return array("h", [table[byte] for byte in data])
+        return array("h", (table[byte] for byte in data))
     raise WavError(f"format {kind} with {bits} bits: PCM of 8 or 16 bits, A-law and µ-law can be played")
 
 
@@ -116,22 +121,18 @@ def _mono(samples: "array[int]", channels: int) -> "array[int]":
         return samples
     whole = len(samples) // channels * channels
     parts = [samples[at:whole:channels] for at in range(channels)]
-    return array("h", [sum(group) // channels for group in zip(*parts)])  # noqa: B905 (Python 3.9 has no strict=)
+    return array("h", (sum(group) // channels for group in zip(*parts)))  # noqa: B905 (Python 3.9 has no strict=)
 
 
 def _resampled(samples: "array[int]", rate: int) -> "array[int]":
     """Return the samples at 8,000 Hz: each the mean of those whose time it takes."""
     if rate == RATE:
         return samples
-    count = len(samples) * RATE // rate
-    edges = [at * rate // RATE for at in range(count + 1)]
-    return array(
-        "h",
-        [
-            sum(samples[start : max(end, start + 1)]) // max(end - start, 1)
-            for start, end in zip(edges, edges[1:])  # noqa: B905, RUF007 (Python 3.9 has neither)
-        ],
-    )
+    result = array("h")
+    for at in range(len(samples) * RATE // rate):
+        start, end = at * rate // RATE, (at + 1) * rate // RATE
+        result.append(sum(samples[start : max(end, start + 1)]) // max(end - start, 1))
+    return result
 
 
 @lru_cache(maxsize=2)

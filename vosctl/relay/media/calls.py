@@ -8,8 +8,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple
 
+from vosctl.relay.media import layout
 from vosctl.relay.media.errors import RequestError
 from vosctl.relay.media.keys import Keys
+from vosctl.relay.media.layout import LONG_COUNTERS, View
 from vosctl.relay.media.leg import Crypt, Leg, parse_leg
 from vosctl.relay.media.plane import (
     BLOCK_EVENTS,
@@ -18,20 +20,15 @@ from vosctl.relay.media.plane import (
     CHANGE_TX,
     FILTERS,
     LEARN,
-    LONG_COUNTERS,
-    Addr,
-    Counters,
     Event,
-    LegConf,
     Plane,
     Stream,
-    Transform,
-    View,
-    addresses,
 )
 from vosctl.relay.media.ports import Ports
 
 SIDES = ("a", "b")
+NO_BUFFER = (0, 0, 0, 0, 0)
+_TOLD = (*LONG_COUNTERS, "ssrc", "sources", "payload_type")
 Json = Dict[str, Any]
 
 
@@ -83,10 +80,11 @@ class Calls:
         if milliseconds == self.timeout_ms:
             return
         self.timeout_ms = milliseconds
+        none = layout.NO_TRANSFORM
         for running in self._by_id.values():
             for side in (0, 1):
                 self._plane.change(
-                    running.stream, side, self._conf(running.legs[side], CHANGE_REST), CHANGE_REST
+                    running.stream, side, self._conf(running.legs[side], (none, none)), CHANGE_REST
                 )
 
     def add(self, name: str, number: int, legs: Tuple[Any, Any], blob: Any) -> Json:
@@ -118,16 +116,25 @@ class Calls:
         if blob is not None:
             self._calls[name].blob = blob
 
-    def remove(self, name: str, number: Optional[int] = None) -> Optional[Json]:
+    def keep(self, name: str, blob: Any) -> None:
+        """Hold control's record of a call, which need not have a stream; it stays until the call is removed."""
+        self._calls.setdefault(name, Call()).blob = blob
+
+    def remove(self, name: str, number: Optional[int] = None, blob: Any = None) -> Optional[Json]:
         """End a call, or its stream ``number``; return the last counters, None when there was no such call.
 
-        The call ends with its last stream.
+        The call ends with its last stream, unless there is a ``blob`` to hold further.
         """
         if name not in self._calls:
             return None
-        streams = self._calls[name].streams
-        ending = [each for each in sorted(streams) if number in {None, each}]
-        return {"streams": [self._end(streams[each]) for each in ending]}
+        call = self._calls[name]
+        ending = [each for each in sorted(call.streams) if number in {None, each}]
+        told = {"streams": [self._end(call.streams[each]) for each in ending]}
+        if blob is not None:
+            call.blob = blob
+        elif not call.streams:
+            del self._calls[name]
+        return told
 
     def dump(self) -> List[Json]:
         """Return every call with its blob, legs, ports and counters."""
@@ -159,7 +166,7 @@ class Calls:
         }
         if event.kind == "timeout":
             told["idle_ms"] = event.value
-            told["other_idle_ms"] = _idle(running.stream.views[1 - event.side])
+            told["other_idle_ms"] = _idle(running.stream.live[1 - event.side].read())
         else:
             told["ssrc"] = event.value
         return told
@@ -187,15 +194,16 @@ class Calls:
         if self.draining:
             raise RequestError("draining: this relay takes no new calls")
         legs = [parse_leg(raw[side], side=SIDES[side], dscp=self.dscp) for side in (0, 1)]
-        confs = [self._conf(leg) for leg in legs]
+        transforms = [self._transforms(leg) for leg in legs]
         taken: List[Tuple[str, int, Tuple[int, int]]] = []
         try:
-            for leg, conf in zip(legs, confs):  # noqa: B905 (Python 3.9 has no strict=)
+            for leg in legs:
                 port, fds = self._ports.take(leg.address, self._plane.open)
                 taken.append((leg.address, port, fds))
-                conf.rtp_fd, conf.rtcp_fd = fds
-                conf.local.port = port
-            stream = self._plane.add(self._next_id, confs)
+            first, second = (
+                self._conf(legs[at], transforms[at], port, fds) for at, (_, port, fds) in enumerate(taken)
+            )
+            stream = self._plane.add(self._next_id, (first, second))
         except (OSError, RequestError) as error:
             for host, port, fds in taken:
                 self._plane.close(fds)
@@ -225,7 +233,7 @@ class Calls:
                 raise RequestError(f"{SIDES[side]}.address: the local address of a running leg cannot change")
             what = running.legs[side].differences(wanted[side])
             if what:
-                steps.append((side, what, self._conf(wanted[side], what)))
+                steps.append((side, what, self._conf(wanted[side], self._transforms(wanted[side], what))))
         for side, what, conf in steps:
             try:
                 self._plane.change(running.stream, side, conf, what)
@@ -233,45 +241,56 @@ class Calls:
                 raise self._explained(error, wanted) from None
             running.legs[side] = wanted[side]
 
-    def _conf(self, leg: Leg, what: int = CHANGE_RX | CHANGE_TX) -> LegConf:
-        conf = LegConf(rtp_fd=-1, rtcp_fd=-1, timeout_ms=self.timeout_ms, local=Addr.of(leg.address))
-        for name, endpoint in (("remote", leg.remote), ("rtcp_remote", leg.rtcp_remote)):
-            if endpoint:
-                setattr(conf, name, Addr.of(*endpoint))
-        if leg.source:
-            conf.from_ = Addr.of(leg.source)
-        conf.learn, conf.mux, conf.dscp, conf.judge = LEARN[leg.learn], leg.mux, leg.dscp, leg.judge
-        conf.send, conf.receive = leg.send, leg.receive
-        if leg.jitter:
-            conf.playout, conf.adaptive = 1, leg.jitter.adaptive
-            conf.playout_ms[:] = (leg.jitter.minimum, leg.jitter.maximum, leg.jitter.start)
-        conf.filter = FILTERS.get(leg.media, 0) | (0 if leg.dtmf else BLOCK_EVENTS)
-        for pt in leg.events:
-            conf.events[pt >> 3] |= 1 << (pt & 7)
-        for pt in leg.pts:
-            conf.payload_types[pt >> 3] |= 1 << (pt & 7)
-        conf.clocks[:] = leg.clock_table()
-        if what & CHANGE_RX:
-            conf.rx = self._transform(leg.rx)
-        if what & CHANGE_TX:
-            conf.tx = self._transform(leg.tx)
-        return conf
+    def _conf(
+        self, leg: Leg, transforms: Tuple[bytes, bytes], port: int = 0, fds: Tuple[int, int] = (-1, -1)
+    ) -> bytes:
+        nowhere, jitter = layout.NOWHERE, leg.jitter
+        return layout.leg(
+            fds=fds,
+            addresses=(
+                layout.address(leg.address, port),
+                layout.address(*leg.remote) if leg.remote else nowhere,
+                layout.address(*leg.rtcp_remote) if leg.rtcp_remote else nowhere,
+                layout.address(leg.source) if leg.source else nowhere,
+            ),
+            switches=(
+                *(LEARN[leg.learn], leg.mux, leg.send, leg.receive, leg.dscp, leg.judge),
+                *(FILTERS.get(leg.media, 0) | (0 if leg.dtmf else BLOCK_EVENTS), leg.udptl),
+            ),
+            timeout_ms=self.timeout_ms,
+            playout=(jitter.minimum, jitter.maximum, jitter.start, 1, jitter.adaptive)
+            if jitter
+            else NO_BUFFER,
+            sets=(
+                layout.payload_types(leg.pts),
+                layout.payload_types(leg.events),
+                layout.clocks(leg.clock_table()),
+            ),
+            transforms=transforms,
+        )
 
-    def _transform(self, crypt: Crypt) -> Transform:
+    def _transforms(self, leg: Leg, what: int = CHANGE_RX | CHANGE_TX) -> Tuple[bytes, bytes]:
+        """Return rx and tx, each only when it is among ``what`` is to change. Raises ``RequestError``."""
+        rx, tx = (
+            self._transform(crypt) if what & bit else layout.NO_TRANSFORM
+            for crypt, bit in ((leg.rx, CHANGE_RX), (leg.tx, CHANGE_TX))
+        )
+        return rx, tx
+
+    def _transform(self, crypt: Crypt) -> bytes:
+        if crypt.mode == "none":
+            return layout.NO_TRANSFORM
         mode = crypt.kid if crypt.mode == "srtp" else crypt.mode
         if mode not in self._plane.modes:
             found = self._plane.crypto or "no libcrypto.so.3 or .so.1.1"
             raise RequestError(f"{mode}: the libcrypto of this node cannot do it ({found})")
-        return self._keys.transform(crypt.mode, crypt.kid, bytes.fromhex(crypt.salt), crypt.key)
+        return bytes(self._keys.transform(crypt.mode, crypt.kid, bytes.fromhex(crypt.salt), crypt.key))
 
     def _end(self, running: Running) -> Json:
         told: Json = {"stream": running.number}
         for at, side in enumerate(SIDES):
-            told[side] = {**_places(running, at), **state(running.stream.views[at])}
-        streams = self._calls[running.call].streams
-        del streams[running.number]
-        if not streams:
-            del self._calls[running.call]
+            told[side] = {**_places(running, at), **state(running.stream.live[at].read())}
+        del self._calls[running.call].streams[running.number]
         del self._by_id[running.id]
         for at, last in enumerate(self._plane.remove(running.stream)):
             told[SIDES[at]].update(tallies(last))
@@ -289,8 +308,8 @@ class Calls:
             told[side] = {
                 **(running.legs[at].as_json() if whole else {}),
                 **_places(running, at),
-                **tallies(running.stream.entries[at].counters),
-                **state(running.stream.views[at]),
+                **tallies(running.stream.live[at].counters()),
+                **state(running.stream.live[at].read()),
             }
         return told
 
@@ -305,23 +324,23 @@ def _idle(view: View) -> Optional[int]:
     return max(0, time.monotonic_ns() // 1_000_000 - view.last_ms) if view.last_ms else None
 
 
-def tallies(counted: Counters) -> Json:
+def tallies(counted: Dict[str, int]) -> Json:
     """Return a leg's counters in the words of the protocol: what arrived on it, and what left by it."""
     return {
-        **{name: getattr(counted, name) for name in (*LONG_COUNTERS, "ssrc", "sources", "payload_type")},
-        "lost": counted.expected - counted.packets,
-        "jitter_ms": round(counted.jitter_us / 1000, 3),
-        "playout_ms": round(counted.playout_us / 1000, 3),
-        "rtt_ms": round(counted.rtt_us / 1000, 3) if counted.rtt_us else None,
+        **{name: counted[name] for name in _TOLD},
+        "lost": counted["expected"] - counted["packets"],
+        "jitter_ms": counted["jitter_us"] / 1000,
+        "playout_ms": counted["playout_us"] / 1000,
+        "rtt_ms": counted["rtt_us"] / 1000 if counted["rtt_us"] else None,
+        "ptime_ms": counted["ptime_us"] / 1000 if counted["ptime_us"] else None,
     }
 
 
 def state(view: View) -> Json:
     """Return what a leg has learned, and when it was last heard."""
-    learned, rtcp_learned = addresses(view)
     return {
-        "learned": list(learned) if learned else None,
-        "rtcp_learned": list(rtcp_learned) if rtcp_learned else None,
+        "learned": view.learned,
+        "rtcp_learned": view.rtcp_learned,
         "idle_ms": _idle(view),
-        "key_mismatch": bool(view.mismatch),
+        "key_mismatch": view.mismatch,
     }

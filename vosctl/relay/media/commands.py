@@ -34,6 +34,7 @@ class Commands:
             "configure": self._configure,
             "add": self._add,
             "change": self._change,
+            "keep": self._keep,
             "remove": self._remove,
             "dump": self._dump,
             "stats": self._stats,
@@ -46,7 +47,7 @@ class Commands:
 
     def run(self, request: Any) -> Json:
         """Return the reply to one request, with its id."""
-        if not isinstance(request, Mapping):
+        if not isinstance(request, dict):
             return {"id": None, "ok": False, "error": "a request is a JSON object"}
         answer: Json = {"id": request.get("id")}
         command = self._commands.get(str(request.get("cmd")))
@@ -87,10 +88,17 @@ class Commands:
         self.calls.change(name, number, (request.get("a"), request.get("b")), request.get("blob"))
         return {}
 
+    def _keep(self, request: Mapping[str, Any]) -> Json:
+        name, _ = _names(request)
+        if request.get("blob") is None:
+            raise RequestError("keep.blob: missing")
+        self.calls.keep(name, request["blob"])
+        return {}
+
     def _remove(self, request: Mapping[str, Any]) -> Json:
         name, number = _names(request)
         if "stream" in request:
-            return {"counters": self.calls.remove(name, number)}
+            return {"counters": self.calls.remove(name, number, request.get("blob"))}
         counters = self.calls.remove(name)
         self.insertions.forget(name)
         return {"counters": counters}

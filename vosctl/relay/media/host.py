@@ -22,6 +22,7 @@ from vosctl.relay.media.plane import Plane
 LINE_MAX = 8 << 20
 BACKLOG_MAX = 8 << 20
 _LOG = logging.getLogger("vosctl.relay.media")
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class Client:
@@ -42,7 +43,7 @@ class Client:
     def lines(self) -> Optional[list[bytes]]:
         """Return the complete lines that have come, or None when the other side has gone or sends no line end."""
         try:
-            data = self.connection.recv(1 << 18)
+            data = self.connection.recv(1 << 16)
         except BlockingIOError:
             return []
         except OSError:
@@ -55,9 +56,8 @@ class Client:
         return None if len(rest) > LINE_MAX else [bytes(line) for line in complete if line.strip()]
 
     def reply(self, message: object) -> None:
-        """Queue a message; replies are never dropped."""
-        self._out += json.dumps(message, separators=(",", ":")).encode() + b"\n"
-        self.flush()
+        """Queue a message until ``flush``; replies are never dropped."""
+        self._out += _encode(message).encode() + b"\n"
 
     def tell(self, event: object) -> None:
         """Queue an event, unless the reader is so far behind that memory would grow without bound."""
@@ -65,6 +65,7 @@ class Client:
             self.events_dropped += 1
         else:
             self.reply(event)
+            self.flush()
 
     def flush(self) -> None:
         """Send what the socket takes; a broken connection shows when it is read."""
@@ -85,6 +86,7 @@ class Host:
         self._plane = plane
         self._commands = commands
         self._client: Optional[Client] = None
+        self._watched = 0
         self._selector = selectors.DefaultSelector()
         self._listener = _listen(self._path)
         self._wake, self._alarm = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -125,7 +127,8 @@ class Host:
             _LOG.info("a newer control connection replaces the older one")
         self._disconnect()
         self._client = Client(connection)
-        self._selector.register(connection, selectors.EVENT_READ, self._serve_client)
+        self._watched = selectors.EVENT_READ
+        self._selector.register(connection, self._watched, self._serve_client)
 
     def _disconnect(self) -> None:
         if self._client:
@@ -149,7 +152,7 @@ class Host:
 
     def _answer(self, line: bytes) -> object:
         try:
-            request = json.loads(line)
+            request = json.loads(line.decode())
         except (ValueError, RecursionError) as error:
             return {"id": None, "ok": False, "error": f"not JSON: {error}"}
         return self._commands.run(request)
@@ -172,7 +175,9 @@ class Host:
 
     def _watch(self, client: Client) -> None:
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.waiting else 0)
-        self._selector.modify(client.connection, wanted, self._serve_client)
+        if wanted != self._watched:
+            self._watched = wanted
+            self._selector.modify(client.connection, wanted, self._serve_client)
 
 
 def _listen(path: Path) -> socket.socket:

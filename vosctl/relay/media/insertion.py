@@ -12,9 +12,10 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from vosctl.relay.media.calls import SIDES, Calls, Json, Running
 from vosctl.relay.media.errors import RequestError
 from vosctl.relay.media.plane import Plane
-from vosctl.relay.media.recorder import Recorder
+from vosctl.relay.media.recorder import MAX_FILE, Recorder
 
 MAX_SOUND = 4 << 20
+MAX_SOUNDS = 256 << 20  # bytes of all sound and tones that wait or play
 MAX_DIGITS = 64
 _DIGIT_BOUNDS = ((0, 255), (0, 63), (1, 65535), (0, 65535))
 
@@ -49,6 +50,7 @@ class Insertions:
         self._library = plane.library
         self._calls = calls
         self._playing: Dict[Tuple[int, int], int] = {}
+        self._held: Dict[Tuple[str, int, int], int] = {}  # bytes of sound, by function and leg
         self._recorder: Optional[Recorder] = None
         self._library.vos_play.argtypes = [c.c_void_p, c.c_uint32, c.c_void_p, c.c_char_p, c.c_size_t]
         self._library.vos_dial.argtypes = self._library.vos_play.argtypes
@@ -83,7 +85,7 @@ class Insertions:
         return {}
 
     def record(self, request: Mapping[str, Any]) -> Json:
-        """Write all packets of a call to the new pcap file ``path``; without a path, end that."""
+        """Write all packets of a call to the new pcap file ``path``, ``most`` bytes of them; without a path, end that."""
         name, path = str(request.get("call")), request.get("path")
         streams = self._calls.running(name)
         if path is None:
@@ -94,7 +96,8 @@ class Insertions:
             raise RequestError("record.path: must be an absolute path")
         if self._recorder is None:
             self._recorder = Recorder(_checked(self._library.vos_tap_open()), self._library.vos_tap_lost)
-        self._recorder.start(name, path, [running.id for running in streams])
+        most = _number(request, "most", 1024, 1 << 40, MAX_FILE)
+        self._recorder.start(name, path, [running.id for running in streams], most=most)
         self._tap(streams, on=True)
         return {}
 
@@ -130,8 +133,24 @@ class Insertions:
         raise RequestError(f"no stream {number!r} with side {side!r} in this call")
 
     def _do(self, function: str, running: Running, side: int, conf: c.Structure, sound: bytes) -> None:
+        key = (function, running.id, side)
+        self._make_room(key, len(sound))
         call = getattr(self._library, function)
         _checked(call(running.stream.handle, side, c.byref(conf), sound, len(sound)))
+        self._held[key] = len(sound)
+
+    def _make_room(self, key: Tuple[str, int, int], size: int) -> None:
+        """Forget what streams that have ended held. Raises ``RequestError`` when there is too much sound with this."""
+        self._held = {
+            known: held
+            for known, held in self._held.items()
+            if held and self._calls.by_id(known[1]) is not None
+        }
+        self._playing = {
+            known: ssrc for known, ssrc in self._playing.items() if ("vos_play", *known) in self._held
+        }
+        if size and sum(self._held.values()) - self._held.get(key, 0) + size > MAX_SOUNDS:
+            raise RequestError(f"no room for more sound: {MAX_SOUNDS >> 20} MiB are being played")
 
     def _tap(self, streams: List[Running], *, on: bool) -> None:
         for running in streams:

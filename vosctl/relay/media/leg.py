@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import ipaddress
 import re
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from vosctl.relay.media.errors import RequestError
+from vosctl.relay.media.layout import Endpoint
 from vosctl.relay.media.plane import (
     CHANGE_JUDGE,
     CHANGE_PLAYOUT,
@@ -20,7 +21,6 @@ from vosctl.relay.media.plane import (
     FILTERS,
     LEARN,
     SUITES,
-    Endpoint,
 )
 
 _MODES = ("none", "xor", "rc4", "aes128", "srtp")
@@ -76,7 +76,7 @@ class Leg:
     """One leg of a stream. ``pts`` empty means any payload type; ``clocks`` are in Hz, 8,000 where absent.
 
     ``media`` (pass, block or silence) and ``dtmf`` (whether it passes) are about what the leg sends;
-    ``events`` are the payload types that are DTMF.
+    ``events`` are the payload types that are DTMF. With ``udptl`` it carries a fax, and nothing of RTP.
     """
 
     address: str
@@ -96,14 +96,15 @@ class Leg:
     media: str = "pass"
     dtmf: bool = True
     events: Tuple[int, ...] = ()
+    udptl: bool = False
     jitter: Optional[Jitter] = None
 
     def differences(self, other: "Leg") -> int:
         """Return which ``CHANGE_…`` lead from ``self`` to ``other``; 0 when they are equal."""
-        what = 0
-        for one in fields(self):
-            if getattr(self, one.name) != getattr(other, one.name):
-                what |= _TOUCHES.get(one.name, CHANGE_REST)
+        what, theirs = 0, vars(other)
+        for name, value in vars(self).items():
+            if value != theirs[name]:
+                what |= _TOUCHES.get(name, CHANGE_REST)
         return what
 
     def clock_table(self) -> Tuple[int, ...]:
@@ -130,6 +131,7 @@ class Leg:
             "media": self.media,
             "dtmf": self.dtmf,
             "events": list(self.events),
+            "udptl": self.udptl,
             "jitter": self.jitter and self.jitter.as_json(),
         }
 
@@ -147,8 +149,15 @@ _TOUCHES = {
 def _ip(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("must be an IP address")  # noqa: TRY004 (one kind of error for one kind of mistake)
+    return _host(value)[0]
+
+
+@functools.lru_cache(maxsize=4096)
+def _host(value: str) -> Tuple[str, bool]:
+    """Return a literal IP in its standard form, and whether it is an address at all (not 0.0.0.0 or ::)."""
     name, percent, interface = value.partition("%")
-    return str(ipaddress.ip_address(name)) + percent + interface
+    ip = ipaddress.ip_address(name)
+    return f"{ip}{percent}{interface}", not ip.is_unspecified
 
 
 def _optional_ip(value: Any) -> Optional[str]:
@@ -161,10 +170,10 @@ def _endpoint(value: Any) -> Optional[Endpoint]:
         return None
     if not isinstance(value, (list, tuple)) or len(value) != 2 or not _integer(value[1], 0, 65535):
         raise ValueError("must be [ip, port] or null")
-    host, port = _ip(value[0]), value[1]
-    if port == 0 or ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
-        return None
-    return host, port
+    if not isinstance(value[0], str):
+        raise ValueError("must be an IP address")  # noqa: TRY004
+    host, specified = _host(value[0])
+    return (host, value[1]) if value[1] and specified else None
 
 
 def _integer(value: Any, low: int, high: int) -> bool:
@@ -259,6 +268,7 @@ _PARSERS: Dict[str, Tuple[str, Callable[[Any], Any]]] = {
     "media": ("media", _media),
     "dtmf": ("dtmf", _bool),
     "events": ("events", _pts),
+    "udptl": ("udptl", _bool),
     "jitter": ("jitter", _jitter),
 }
 
@@ -270,7 +280,7 @@ def parse_leg(raw: Any, *, side: str, base: Optional[Leg] = None, dscp: int = 46
     otherwise. Raises
     RequestError that names the field.
     """
-    if not isinstance(raw, Mapping):
+    if not isinstance(raw, dict):
         raise RequestError(f"{side}: must be an object")
     values: Dict[str, Any] = {}
     for name, value in raw.items():
@@ -285,19 +295,20 @@ def parse_leg(raw: Any, *, side: str, base: Optional[Leg] = None, dscp: int = 46
         values["judge"] = values["rx"].mode not in {"none", "srtp"}
     if base is None and "address" not in values:
         raise RequestError(f"{side}.address: missing")
-    leg = replace(base, **values) if base else Leg(**{"dscp": dscp, **values})
+    leg = Leg(**{**vars(base), **values}) if base else Leg(**{"dscp": dscp, **values})
     return _consistent(leg, side)
 
 
 def _consistent(leg: Leg, side: str) -> Leg:
     if leg.learn == "nat" and leg.source is None:
         raise RequestError(f"{side}.from: learn nat needs the address that the signalling came from")
-    family = ipaddress.ip_address(leg.address.partition("%")[0]).version
+    inet6 = ":" in leg.address
     for name, host in (
         ("remote", leg.remote and leg.remote[0]),
         ("rtcp_remote", leg.rtcp_remote and leg.rtcp_remote[0]),
         ("from", leg.source),
     ):
-        if host and ipaddress.ip_address(host.partition("%")[0]).version != family:
-            raise RequestError(f"{side}.{name}: {host} cannot be reached from {leg.address} (IPv{family})")
+        if host and (":" in host) != inet6:
+            family = "IPv6" if inet6 else "IPv4"
+            raise RequestError(f"{side}.{name}: {host} cannot be reached from {leg.address} ({family})")
     return leg

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ctypes as c
 import errno
-import ipaddress
 import os
-import socket
-import struct
 from pathlib import Path
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from vosctl.errors import RelayError
+from vosctl.relay.media import layout
+from vosctl.relay.media.layout import Endpoint, Live
 
 ABI = 1
 MODES = {
@@ -38,50 +37,6 @@ FILTERS = {"block": 1, "silence": 2}
 BLOCK_EVENTS = 4
 CHANGE_REMOTE, CHANGE_RX, CHANGE_TX, CHANGE_REST, CHANGE_JUDGE, CHANGE_RTCP = 1, 2, 4, 8, 16, 32
 CHANGE_PLAYOUT = 64
-LONG_COUNTERS = (
-    *("packets", "bytes", "dropped", "malformed", "held", "overrun", "rtcp_packets", "rtcp_bytes", "sent"),
-    *("sent_bytes", "send_errors", "rtcp_sent", "late", "loss_runs", "run_lost", "burst_lost"),
-    *("expected", "reordered", "duplicate", "unauthentic"),
-)
-
-Endpoint = Tuple[str, int]
-
-
-class Addr(c.Structure):
-    """``struct vos_addr``."""
-
-    _fields_ = [
-        ("family", c.c_uint16),
-        ("port", c.c_uint16),
-        ("scope", c.c_uint32),
-        ("ip", c.c_uint8 * 16),
-    ]
-
-    @classmethod
-    def of(cls, host: str, port: int = 0) -> "Addr":
-        """Return the address of a literal IP; ``fe80::1%eth0`` carries its interface."""
-        name, _, interface = host.partition("%")
-        ip = ipaddress.ip_address(name)
-        addr = cls(family=ip.version, port=port)
-        addr.ip[: len(ip.packed)] = ip.packed
-        if interface:
-            addr.scope = int(interface) if interface.isdigit() else _interface_index(interface)
-        return addr
-
-    def endpoint(self) -> Optional[Endpoint]:
-        """Return (host, port), or None for no address."""
-        if not self.family:
-            return None
-        raw = bytes(self.ip)
-        ip = ipaddress.ip_address(raw[:4] if self.family == 4 else raw)
-        return str(ip), int(self.port)
-
-
-def _interface_index(interface: str) -> int:
-    try:
-        return socket.if_nametoindex(interface)
-    except OSError:
-        raise RelayError(f"no network interface {interface!r}") from None
 
 
 class Transform(c.Structure):
@@ -104,84 +59,6 @@ class Transform(c.Structure):
         return made
 
 
-class Counters(c.Structure):
-    """``struct vos_counters``."""
-
-    _fields_ = [
-        *((name, c.c_uint64) for name in LONG_COUNTERS),
-        ("jitter_us", c.c_uint32),
-        ("ssrc", c.c_uint32),
-        ("sources", c.c_uint32),
-        ("payload_type", c.c_uint32),
-        ("playout_us", c.c_uint32),
-        ("rtt_us", c.c_uint32),
-    ]
-
-
-class _Match(c.Structure):
-    _fields_ = [("local", Addr), ("remote", Addr), ("payload_types", c.c_uint8 * 16)]
-
-
-class _Rewrite(c.Structure):
-    _fields_ = [("source", Addr), ("destination", Addr)]
-
-
-class Entry(c.Structure):
-    """``struct vos_entry``: one direction of one stream."""
-
-    _fields_ = [
-        ("match", _Match),
-        ("rewrite", _Rewrite),
-        ("decrypt", Transform),
-        ("encrypt", Transform),
-        ("dscp", c.c_uint32),
-        ("flags", c.c_uint32),
-        ("counters", Counters),
-    ]
-
-
-class LegConf(c.Structure):
-    """``struct vos_leg_conf``."""
-
-    _fields_ = [
-        ("rtp_fd", c.c_int32),
-        ("rtcp_fd", c.c_int32),
-        ("local", Addr),
-        ("remote", Addr),
-        ("rtcp_remote", Addr),
-        ("from_", Addr),
-        ("learn", c.c_uint8),
-        ("mux", c.c_uint8),
-        ("send", c.c_uint8),
-        ("receive", c.c_uint8),
-        ("dscp", c.c_uint8),
-        ("judge", c.c_uint8),
-        ("filter", c.c_uint8),
-        ("spare", c.c_uint8),
-        ("timeout_ms", c.c_uint32),
-        ("playout_ms", c.c_uint16 * 3),
-        ("playout", c.c_uint8),
-        ("adaptive", c.c_uint8),
-        ("payload_types", c.c_uint8 * 16),
-        ("events", c.c_uint8 * 16),
-        ("clocks", c.c_uint32 * 128),
-        ("rx", Transform),
-        ("tx", Transform),
-    ]
-
-
-class View(c.Structure):
-    """``struct vos_view``."""
-
-    _fields_ = [
-        ("version", c.c_uint32),
-        ("mismatch", c.c_uint32),
-        ("learned", Addr),
-        ("rtcp_learned", Addr),
-        ("last_ms", c.c_uint64),
-    ]
-
-
 class _Conf(c.Structure):
     _fields_ = [
         ("workers", c.c_uint32),
@@ -201,15 +78,11 @@ class Event(NamedTuple):
     value: int
 
 
-_EVENT = struct.Struct("=IIQ24sQ")
-
-
 class Stream(NamedTuple):
-    """A running stream: its handle and the memory that the workers count in, one of each for a side."""
+    """A running stream: its handle, and where the workers count for each side."""
 
     handle: int
-    entries: Tuple[Entry, Entry]
-    views: Tuple[View, View]
+    live: Tuple[Live, Live]
 
 
 def _library(path: Path) -> Any:
@@ -220,7 +93,7 @@ def _library(path: Path) -> Any:
             errno.ENOEXEC, f"it has interface {library.vos_abi()}, this relay needs {ABI}", str(path)
         )
     library.vos_sizes.restype = library.vos_modes.restype = c.c_uint32
-    for which, size in enumerate(map(c.sizeof, (Entry, LegConf, View))):
+    for which, size in enumerate(layout.SIZES):
         if library.vos_sizes(which) != size:
             raise OSError(errno.ENOEXEC, "its structures differ from this relay's", str(path))
     library.vos_crypto.restype = c.c_char_p
@@ -230,13 +103,13 @@ def _library(path: Path) -> Any:
     library.vos_stop.restype = None
     library.vos_close.restype = None
     handle = c.c_void_p
-    library.vos_add.argtypes = [c.c_uint64, c.POINTER(LegConf), c.POINTER(handle)]
-    library.vos_change.argtypes = [handle, c.c_uint32, c.POINTER(LegConf), c.c_uint32]
-    library.vos_remove.argtypes = [handle, c.POINTER(Counters)]
-    library.vos_entry.argtypes = [handle, c.c_uint32]
-    library.vos_entry.restype = c.POINTER(Entry)
-    library.vos_view.argtypes = [handle, c.c_uint32]
-    library.vos_view.restype = c.POINTER(View)
+    library.vos_open.argtypes = [c.c_char_p, c.c_void_p]
+    library.vos_add.argtypes = [c.c_uint64, c.c_char_p, c.c_void_p]
+    library.vos_change.argtypes = [handle, c.c_uint32, c.c_char_p, c.c_uint32]
+    library.vos_remove.argtypes = [handle, c.c_char_p]
+    for function in (library.vos_entry, library.vos_view):
+        function.argtypes = [handle, c.c_uint32]
+        function.restype = handle
     return library
 
 
@@ -246,6 +119,7 @@ class Plane:
     def __init__(self, library: Union[str, Path]) -> None:
         """Load ``library``; raises OSError when it cannot be used on this machine."""
         self._c = _library(Path(library))
+        self._modes: Tuple[str, ...] = ()
         self.events_fd = -1
 
     def start(self, *, workers: int, files: int, receive_buffer: int = 131072, epoll: bool = False) -> None:
@@ -274,8 +148,10 @@ class Plane:
     @property
     def modes(self) -> Tuple[str, ...]:
         """The modes that work with the libcrypto of this machine."""
-        works = int(self._c.vos_modes())
-        return tuple(mode for mode, bit in MODES.items() if works >> bit & 1)
+        if not self._modes:
+            works = int(self._c.vos_modes())
+            self._modes = tuple(mode for mode, bit in MODES.items() if works >> bit & 1)
+        return self._modes
 
     @property
     def events_lost(self) -> int:
@@ -285,37 +161,32 @@ class Plane:
     def open(self, host: str, port: int) -> Tuple[int, int]:
         """Bind RTP to ``port`` and RTCP to the next; return both descriptors. Raises OSError."""
         fds = (c.c_int32 * 2)()
-        result = self._c.vos_open(c.byref(Addr.of(host, port)), fds)
-        if result < 0:
-            raise OSError(-result, os.strerror(-result))
+        _done(self._c.vos_open(layout.address(host, port), fds))
         return fds[0], fds[1]
 
     def close(self, fds: Tuple[int, int]) -> None:
         """Close what ``open`` gave and no stream has taken."""
         self._c.vos_close((c.c_int32 * 2)(*fds))
 
-    def add(self, number: int, legs: Sequence[LegConf]) -> Stream:
+    def add(self, number: int, legs: Tuple[bytes, bytes]) -> Stream:
         """Start relaying between two legs; on failure the sockets stay the caller's. Raises OSError."""
         handle = c.c_void_p()
-        result = self._c.vos_add(number, (LegConf * 2)(*legs), c.byref(handle))
-        if result < 0:
-            raise OSError(-result, os.strerror(-result))
+        _done(self._c.vos_add(number, legs[0] + legs[1], c.byref(handle)))
         assert handle.value is not None
-        entries = [self._c.vos_entry(handle, side).contents for side in (0, 1)]
-        views = [self._c.vos_view(handle, side).contents for side in (0, 1)]
-        return Stream(handle.value, (entries[0], entries[1]), (views[0], views[1]))
+        first, second = (
+            Live(self._c.vos_entry(handle, side), self._c.vos_view(handle, side)) for side in (0, 1)
+        )
+        return Stream(handle.value, (first, second))
 
-    def change(self, stream: Stream, side: int, leg: LegConf, what: int) -> None:
+    def change(self, stream: Stream, side: int, leg: bytes, what: int) -> None:
         """Change parts of a leg (``CHANGE_…``); the rest goes on undisturbed. Raises OSError."""
-        result = self._c.vos_change(stream.handle, side, c.byref(leg), what)
-        if result < 0:
-            raise OSError(-result, os.strerror(-result))
+        _done(self._c.vos_change(stream.handle, side, leg, what))
 
-    def remove(self, stream: Stream) -> Tuple[Counters, Counters]:
+    def remove(self, stream: Stream) -> Tuple[Dict[str, int], Dict[str, int]]:
         """Stop a stream and return its last counters; ``stream`` is invalid afterwards."""
-        last = (Counters * 2)()
+        last = layout.room_for_counters()
         self._c.vos_remove(stream.handle, last)
-        return last[0], last[1]
+        return layout.both_counters(last.raw)
 
     def refresh(self, stream: Optional[Stream] = None) -> None:
         """Bring what the kernel dropped into the counters of one stream, or of all."""
@@ -324,24 +195,18 @@ class Plane:
     def read_events(self) -> List[Event]:
         """Return the events that have come since the last call."""
         try:
-            raw = os.read(self.events_fd, _EVENT.size * 512)
+            raw = os.read(self.events_fd, layout.EVENT_SIZE * 512)
         except BlockingIOError:
             return []
-        events = []
-        for kind, side, stream, remote, value in _EVENT.iter_unpack(raw):
-            addr = Addr.from_buffer_copy(remote)
-            events.append(Event(EVENTS[kind], side, stream, addr.endpoint(), value))
-        return events
+        return [
+            Event(EVENTS[kind], side, stream, remote, value)
+            for kind, side, stream, remote, value in layout.events(raw)
+        ]
 
 
-def addresses(view: View) -> Tuple[Optional[Endpoint], Optional[Endpoint]]:
-    """Return where RTP and RTCP come from, read whole although the worker may be writing."""
-    for _ in range(1000):
-        before = view.version
-        found = Addr.from_buffer_copy(view.learned), Addr.from_buffer_copy(view.rtcp_learned)
-        if before % 2 == 0 and view.version == before:
-            return found[0].endpoint(), found[1].endpoint()
-    return None, None
+def _done(result: int) -> None:
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))
 
 
 def _checked(result: int, what: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes as c
 import logging
 import os
 import select
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Set
 
 from vosctl.relay.media.errors import RequestError
-from vosctl.relay.media.plane import Addr
+from vosctl.relay.media.layout import host_and_port
 
 _LOG = logging.getLogger("vosctl.relay.media")
 
@@ -29,8 +28,10 @@ _UDP = 17
 class _Recording:
     path: str
     file: int
+    most: int
     streams: Set[int] = field(default_factory=set)
-    size: int = 0
+    size: int = len(_HEADER)
+    full: bool = False
 
 
 class Recorder:
@@ -54,8 +55,11 @@ class Recorder:
         with self._lock:
             return name in self._calls
 
-    def start(self, name: str, path: str, streams: List[int]) -> None:
-        """Record ``streams`` into the new file ``path``. Raises ``RequestError`` when it cannot be made."""
+    def start(self, name: str, path: str, streams: List[int], *, most: int = MAX_FILE) -> None:
+        """Record ``streams`` into the new file ``path``, of ``most`` bytes at the most.
+
+        Raises ``RequestError`` when it cannot be made.
+        """
         if self.has(name):
             raise RequestError("this call is recorded already")
         try:
@@ -65,7 +69,7 @@ class Recorder:
         except OSError as error:
             raise RequestError(f"{path}: {error.strerror}") from None
         with self._lock:
-            self._calls[name] = _Recording(path, file)
+            self._calls[name] = _Recording(path, file, most)
         self.add(name, streams)
 
     def add(self, name: str, streams: List[int]) -> None:
@@ -122,16 +126,24 @@ class Recorder:
                 return
             number, time_us, source, destination = _RECORD.unpack_from(data)
             recording = self._streams.get(number)
-            if recording is not None and recording.size < MAX_FILE:
+            if recording is not None and not recording.full:
                 self._write(recording, time_us, _ip(source, destination, data[_RECORD.size :]))
 
     def _write(self, recording: _Recording, time_us: int, packet: bytes) -> None:
-        head = struct.pack("<IIII", time_us // 10**6, time_us % 10**6, len(packet), len(packet))
+        row = struct.pack("<IIII", time_us // 10**6, time_us % 10**6, len(packet), len(packet)) + packet
+        reason = f"it has its {recording.most} bytes"
+        fits = recording.size + len(row) <= recording.most
         try:
-            recording.size += os.write(recording.file, head + packet)
+            if fits and os.write(recording.file, row) == len(row):
+                recording.size += len(row)
+                return
+            # A disk that has just become full may have taken a part.
+            os.ftruncate(recording.file, recording.size)
+            reason = "no space left" if fits else reason
         except OSError as error:
-            recording.size = MAX_FILE
-            _LOG.error("recording %s ends: %s", recording.path, error.strerror)
+            reason = str(error.strerror)
+        recording.full = True
+        _LOG.error("recording %s ends: %s", recording.path, reason)
 
     def _finish(self, recording: _Recording) -> None:
         with self._lock:
@@ -147,12 +159,11 @@ class Recorder:
 
 def _ip(source: bytes, destination: bytes, payload: bytes) -> bytes:
     """Return the payload in UDP and IP headers (RFC 768, 791, 8200), as it was on the wire."""
-    near, far = Addr.from_buffer_copy(source), Addr.from_buffer_copy(destination)
-    size = c.sizeof(c.c_uint8) * (4 if near.family == 4 else 16)
-    hosts = bytes(near.ip)[:size] + bytes(far.ip)[:size]
+    (near, near_port), (far, far_port) = host_and_port(source), host_and_port(destination)
+    hosts = near + far
     length = 8 + len(payload)
-    udp = struct.pack("!HHHH", near.port, far.port, length, 0)
-    if near.family == 4:
+    udp = struct.pack("!HHHH", near_port, far_port, length, 0)
+    if len(near) == 4:
         head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + length, 0, 0x4000, 64, _UDP, 0) + hosts
         return head[:10] + struct.pack("!H", _checksum(head)) + head[12:] + udp + payload
     pseudo = hosts + struct.pack("!II", length, _UDP)

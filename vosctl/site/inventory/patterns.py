@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import warnings
 from collections.abc import Iterable
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -115,7 +116,9 @@ class _Selection:
 
     def _enumerate(self, name: str) -> tuple[list[str], bool]:
         """Return the hosts of all groups and, for a glob or expression or no group, all hosts that match."""
-        expression = re.compile(name[1:] if name.startswith("~") else fnmatch.translate(name))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # "~[[" may mean something else to a later Python
+            expression = re.compile(name[1:] if name.startswith("~") else fnmatch.translate(name))
         groups = [group for group in self._inventory.groups.values() if expression.match(group.name)]
         found = [host for group in groups for host in group.hosts]
         if not groups or name.startswith("~") or _GLOB.intersection(name):

@@ -136,6 +136,70 @@ void vos_aes_free(struct vos_aes *aes)
         crypto.ctx_free((struct evp_ctx *)aes);
 }
 
+/* A key is expanded once for each thread that may use it: all calls of a trunk then share a few lines of cache. Made
+ * and given back by the host's thread only. */
+struct vos_aes_shared {
+    struct vos_aes_shared *next;
+    uint32_t uses;
+    uint8_t key[16];
+    struct vos_aes *by_thread[VOS_THREADS];
+};
+
+static struct vos_aes_shared *shared_keys;
+static uint32_t threads = 1; /* the host's is number 0 */
+static _Thread_local uint32_t thread_number;
+
+void vos_aes_threads(uint32_t count)
+{
+    threads = count + 1;
+}
+
+void vos_aes_thread(uint32_t number)
+{
+    thread_number = number;
+}
+
+void vos_aes_unshare(struct vos_aes_shared *shared)
+{
+    if (!shared || --shared->uses)
+        return;
+    struct vos_aes_shared **at = &shared_keys;
+    while (*at != shared)
+        at = &(*at)->next;
+    *at = shared->next;
+    for (uint32_t i = 0; i < VOS_THREADS; i++)
+        vos_aes_free(shared->by_thread[i]);
+    vos_wipe(shared, sizeof *shared);
+    free(shared);
+}
+
+struct vos_aes_shared *vos_aes_share(const uint8_t key[16])
+{
+    for (struct vos_aes_shared *known = shared_keys; known; known = known->next)
+        if (memcmp(known->key, key, sizeof known->key) == 0) {
+            known->uses++;
+            return known;
+        }
+    struct vos_aes_shared *made = calloc(1, sizeof *made);
+    if (!made)
+        return NULL;
+    memcpy(made->key, key, sizeof made->key);
+    made->uses = 1;
+    made->next = shared_keys;
+    shared_keys = made;
+    for (uint32_t i = 0; i < threads; i++)
+        if (!(made->by_thread[i] = vos_aes_new(key))) {
+            vos_aes_unshare(made);
+            return NULL;
+        }
+    return made;
+}
+
+struct vos_aes *vos_aes_mine(const struct vos_aes_shared *shared)
+{
+    return shared->by_thread[thread_number];
+}
+
 int vos_aes_blocks(struct vos_aes *aes, const uint8_t *in, uint8_t *out, size_t length)
 {
     int done = 0;

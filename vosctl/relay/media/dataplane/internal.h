@@ -3,6 +3,7 @@
 #define VOS_INTERNAL_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/socket.h>
@@ -11,6 +12,8 @@
 
 #define VOS_PACKET_MAX 65536
 #define VOS_TRAILER 24 /* what SRTP or SRTCP may put after a packet: a tag of 16, an index of 4 */
+#define VOS_WORKERS 64
+#define VOS_THREADS (VOS_WORKERS + 1) /* the workers, and the host's */
 #define VOS_CANDIDATES 32
 #define VOS_PROBATION 5
 #define VOS_PREVIOUS_US 32000000u /* as long as a SIP transaction may take: 64 × T1 (RFC 3261 §17.1.1.2) */
@@ -22,13 +25,14 @@ struct vos_rtp {
     size_t header; /* fixed part, CSRC list and extension */
 };
 
-/* An expanded key. Its owner is one leg in one direction, so no two threads ever share one. */
+/* What one leg does in one direction. Expanded keys behind it may be shared by legs, but never by threads. */
 struct vos_cipher;
 
 /* RFC 3550 A.1 and A.8 state of the SSRC that is heard at present. */
 struct vos_source {
     bool known;
     uint32_t ssrc, clock, transit, jitter; /* jitter times 16, in clock ticks */
+    uint32_t timestamp, step;
     uint16_t highest, base;
     uint32_t cycles, bad_sequence;
     uint64_t window;         /* bit n: highest - n has been seen */
@@ -97,7 +101,7 @@ struct vos_leg {
     struct vos_playout *playout;
     struct vos_report report[VOS_REPORTS];
     uint32_t reports;
-    bool mux, send, receive, heard, moved;
+    bool mux, send, receive, heard, moved, udptl;
     uint8_t filter, events[16];
     struct vos_player *player; /* what the relay sends here; `playing` until it is at its end */
     struct vos_digits *digits; /* what takes the place of sound that comes from here, until `digits_done` */
@@ -130,16 +134,16 @@ struct vos_command {
     struct vos_digits *digits;
     struct vos_playout *playout;
     int result;
-    bool done;
+    sem_t done;
     struct vos_command *next;
 };
 
 struct vos_worker {
     pthread_t thread;
     int epoll, wake, events;
+    uint32_t number; /* from 1 */
     bool epoll_only; /* do without a ring */
     pthread_mutex_t lock; /* the inbox only; never taken for a packet */
-    pthread_cond_t finished;
     struct vos_command *inbox;
     struct vos_stream *streams;
     struct vos_player *players;
@@ -170,6 +174,12 @@ struct vos_aes;
 int vos_crypto_open(void);
 struct vos_aes *vos_aes_new(const uint8_t key[16]);
 void vos_aes_free(struct vos_aes *aes);
+struct vos_aes_shared;
+void vos_aes_threads(uint32_t count);
+void vos_aes_thread(uint32_t number);
+struct vos_aes_shared *vos_aes_share(const uint8_t key[16]);
+void vos_aes_unshare(struct vos_aes_shared *shared);
+struct vos_aes *vos_aes_mine(const struct vos_aes_shared *shared);
 int vos_aes_counter(struct vos_aes *aes, const uint8_t prefix[14], uint8_t *data, size_t length);
 int vos_aes_blocks(struct vos_aes *aes, const uint8_t *in, uint8_t *out, size_t length);
 bool vos_rc4_known(void);
@@ -248,6 +258,7 @@ void vos_socket_close(int fd);
 /* relay.c */
 void vos_relay_send(struct vos_leg *leg, uint8_t *packet, size_t length, const struct vos_rtp *rtp);
 void vos_relay_receive(struct vos_worker *worker, struct vos_socket *socket);
+void vos_relay_prefetch(const struct vos_socket *in);
 void vos_relay_packet(struct vos_worker *worker, struct vos_socket *in, const struct sockaddr_storage *name,
                       size_t length);
 void vos_relay_pass(struct vos_worker *worker, struct vos_stream *stream, uint8_t side, uint8_t *packet,

@@ -15,6 +15,7 @@
 
 #define WINDOW 100  /* packets that one verdict rests on: 2 s */
 #define PAUSE 2900u /* packets between a good verdict and the next window: a minute */
+#define AGAIN 400u  /* after a bad one: ten seconds, window and all; a stranger's noise must not cost much either */
 #define BYTES_MIN 8000
 #define PLACES 240
 #define NOISE_MAX 450.0 /* chi-square with 255 degrees of freedom: mean 255, standard deviation 23 */
@@ -154,16 +155,17 @@ int vos_judge_packet(struct vos_judge *judge, uint8_t payload_type, uint32_t ssr
 {
     if (payload_type != 0 && payload_type != 8)
         return -1;
-    if (judge->ssrc != ssrc || judge->payload_type != payload_type || !judge->linear[0])
-        begin(judge, payload_type, ssrc, 0);
-    if (judge->pause) {
+    bool same = judge->ssrc == ssrc && judge->payload_type == payload_type;
+    if (same && judge->pause) { /* as most packets find it, who then touch nothing else of the judge */
         judge->pause--;
         return -1;
     }
+    if (!same || !judge->linear[0])
+        begin(judge, payload_type, ssrc, 0);
     take(judge, payload, length);
     if (judge->packets < WINDOW || judge->bytes < BYTES_MIN)
         return -1;
     int wrong = verdict(judge);
-    begin(judge, payload_type, ssrc, wrong ? 0 : PAUSE);
+    begin(judge, payload_type, ssrc, wrong ? AGAIN : PAUSE);
     return wrong;
 }

@@ -7,11 +7,10 @@
 
 #include "internal.h"
 
-#define WORKERS_MAX 64
 #define EVENT_PIPE (1 << 20)
 
 static struct {
-    struct vos_worker *worker[WORKERS_MAX];
+    struct vos_worker *worker[VOS_WORKERS];
     uint32_t workers;
     int events[2];
 } plane;
@@ -35,6 +34,7 @@ static int start_workers(uint32_t count, bool epoll)
         if (!worker)
             return -ENOMEM;
         worker->epoll_only = epoll;
+        worker->number = i + 1;
         int error = vos_worker_start(worker, plane.events[1]);
         if (error) {
             free(worker);
@@ -47,8 +47,9 @@ static int start_workers(uint32_t count, bool epoll)
 
 int vos_start(const struct vos_conf *conf)
 {
-    if (plane.workers || !conf->workers || conf->workers > WORKERS_MAX)
+    if (plane.workers || !conf->workers || conf->workers > VOS_WORKERS)
         return -EINVAL;
+    vos_aes_threads(conf->workers);
     vos_crypto_open(); /* without it, rc4 and aes128 are refused when a stream asks for them */
     vos_socket_limits(conf->receive_buffer, conf->files);
     if (pipe2(plane.events, O_CLOEXEC | O_NONBLOCK))

@@ -59,7 +59,8 @@ static int64_t floor_us(const struct vos_playout *playout)
 
 uint32_t vos_playout_delay_us(const struct vos_playout *playout)
 {
-    return playout->begun ? (uint32_t)(playout->offset_us - floor_us(playout)) : 0;
+    int64_t delay = playout->begun ? playout->offset_us - floor_us(playout) : 0;
+    return delay > 0 ? (uint32_t)delay : 0; /* none is left while a path that has grown longer is not followed yet */
 }
 
 static int64_t wanted_us(const struct vos_playout *playout)
@@ -109,12 +110,12 @@ static void turn(struct vos_playout *playout, int64_t transit, uint64_t now_us)
 }
 
 /* Moves the schedule towards what is wanted: up an eighth, down a thirty-second of the time that passes, so that
- * the packets' spacing stays even; what is above the most goes at once. */
+ * the packets' spacing stays even; up by half while the path is new. What is above the most goes at once. */
 static void steer(struct vos_playout *playout, uint64_t passed_us)
 {
     int64_t floor = floor_us(playout), wanted = floor + wanted_us(playout);
     int64_t away = wanted - playout->offset_us;
-    int64_t up = (int64_t)(passed_us / 8), down = (int64_t)(passed_us / 32);
+    int64_t up = (int64_t)(passed_us / (playout->settled ? 8 : 2)), down = (int64_t)(passed_us / 32);
     away = away > up ? up : away;
     away = away < -down ? -down : away;
     playout->offset_us += away;

@@ -8,65 +8,31 @@
  * Answers name a slot, never a stream: a slot whose stream has gone is kept until its last answer is in.
  * Everything else that a worker waits for stays in its epoll set, which the ring watches as one more descriptor.
  * Without io_uring, or with one older than Linux 6.1, the epoll set holds the media too. */
-#include "internal.h"
-
-#include <linux/io_uring.h>
+#include "ring.h"
 
 #ifdef IORING_SETUP_DEFER_TASKRUN /* else ring_none.c */
 
 #include <errno.h>
 #include <poll.h>
-#include <stdlib.h>
+#include <sched.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
-#define SUBMISSIONS 1024
-#define COMPLETIONS 8192
-#define BUFFERS 1024u
-#define SLOTS 16384u
-#define NAME_ROOM sizeof(struct sockaddr_in6_room)
-#define BUFFER_SIZE (sizeof(struct io_uring_recvmsg_out) + NAME_ROOM + VOS_PACKET_MAX)
-/* Room behind a packet for what a transform adds; no multiple of a page, or all packets would share a few cache
- * lines. The longest packets are rare: of most buffers only the first page is ever there. */
-#define STRIDE ((size_t)VOS_PACKET_MAX + 4096 + 192)
-
-struct sockaddr_in6_room {
-    uint8_t bytes[32]; /* a sockaddr_in6, kept aligned */
-};
+#define AHEAD 2       /* packets */
+#if defined(__x86_64__) || defined(__i386__)
+#define RELAX() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define RELAX() __asm__ __volatile__("yield")
+#else
+#define RELAX() (void)0
+#endif
+#define SPIN_NS 30000 /* about what falling asleep and waking up cost the core and the packet */
 
 /* What a completion is about: the highest byte of its user_data; slot and buffer are below. */
 enum { RECEIVED = 1, SENT, CANCELLED, EPOLL };
 #define TAG(what, slot, buffer) ((uint64_t)(what) << 56 | (uint64_t)(slot) << 16 | (buffer))
-
-struct slot {
-    struct vos_socket *socket; /* NULL: nobody's, or only waiting for its last answer */
-    uint32_t next;             /* in the list of free slots or of those to arm; 0 ends it */
-    bool armed;
-};
-
-struct vos_ring {
-    struct vos_worker *worker;
-    int fd;
-    bool epoll_ready, epoll_armed;
-    uint8_t *rings; /* both, in one mapping */
-    size_t rings_size;
-    struct io_uring_sqe *entries;
-    uint32_t *sq_tail, *cq_head, *cq_tail, sq_mask, cq_mask, sq_local, to_submit;
-    const uint32_t *sq_head;
-    const struct io_uring_cqe *completions;
-    struct io_uring_buf_ring *free_buffers;
-    uint16_t free_tail;
-    uint8_t *memory;
-    uint32_t at_hand, spent_count;  /* at_hand: the buffer of worker->packet, or BUFFERS */
-    bool kept;                      /* the buffer at hand waits for its sending */
-    uint16_t spent[BUFFERS];        /* sendings that the next system call carries out */
-    uint32_t lengths[BUFFERS];      /* of those */
-    struct msghdr receive;
-    uint32_t free_slots, to_arm, slots_used;
-    struct slot slots[SLOTS];
-};
 
 static int enter(const struct vos_ring *ring, uint32_t submit, uint32_t wait, uint32_t flags, const void *argument,
                  size_t size)
@@ -74,23 +40,9 @@ static int enter(const struct vos_ring *ring, uint32_t submit, uint32_t wait, ui
     return (int)syscall(__NR_io_uring_enter, ring->fd, submit, wait, flags, argument, size);
 }
 
-static uint8_t *buffer(const struct vos_ring *ring, uint32_t index)
-{
-    return ring->memory + (size_t)index * STRIDE;
-}
-
 static void give_back(struct vos_ring *ring, uint32_t index)
 {
-    struct io_uring_buf *entry = &ring->free_buffers->bufs[ring->free_tail & (BUFFERS - 1)];
-    entry->addr = (uint64_t)(uintptr_t)buffer(ring, index);
-    entry->len = BUFFER_SIZE;
-    entry->bid = (uint16_t)index;
-    ring->free_tail++;
-}
-
-static void publish_buffers(struct vos_ring *ring)
-{
-    __atomic_store_n(&ring->free_buffers->tail, ring->free_tail, __ATOMIC_RELEASE);
+    ring->stock[ring->stock_count++] = (uint16_t)index;
 }
 
 /* The next free entry, cleared, or NULL when the queue is full. */
@@ -116,6 +68,18 @@ static int submit(struct vos_ring *ring, uint32_t wait, int timeout_ms)
     return done;
 }
 
+/* An entry for the socket of a slot. */
+static struct io_uring_sqe *entry_for(struct vos_ring *ring, uint32_t index, int fd)
+{
+    struct io_uring_sqe *found = entry(ring);
+    if (!found)
+        return NULL;
+    bool listed = ring->slots[index].listed;
+    found->fd = listed ? (int)index : fd;
+    found->flags = listed ? IOSQE_FIXED_FILE : 0;
+    return found;
+}
+
 static void arm_later(struct vos_ring *ring, uint32_t index)
 {
     ring->slots[index].next = ring->to_arm;
@@ -130,13 +94,12 @@ static void release(struct vos_ring *ring, uint32_t index)
 
 static bool arm(struct vos_ring *ring, uint32_t index)
 {
-    struct io_uring_sqe *wanted = entry(ring);
+    struct io_uring_sqe *wanted = entry_for(ring, index, ring->slots[index].socket->fd);
     if (!wanted)
         return false;
     wanted->opcode = IORING_OP_RECVMSG;
-    wanted->fd = ring->slots[index].socket->fd;
     wanted->ioprio = IORING_RECV_MULTISHOT;
-    wanted->flags = IOSQE_BUFFER_SELECT;
+    wanted->flags |= IOSQE_BUFFER_SELECT;
     wanted->addr = (uint64_t)(uintptr_t)&ring->receive;
     wanted->len = 1;
     wanted->user_data = TAG(RECEIVED, index, 0);
@@ -171,7 +134,7 @@ static void watch_epoll(struct vos_ring *ring)
 static void relay(struct vos_ring *ring, struct vos_socket *socket, uint32_t index)
 {
     struct vos_worker *worker = ring->worker;
-    uint8_t *start = buffer(ring, index);
+    uint8_t *start = vos_ring_buffer(ring, index);
     struct io_uring_recvmsg_out told;
     struct sockaddr_storage name;
     memcpy(&told, start, sizeof told);
@@ -189,6 +152,7 @@ static void received(struct vos_ring *ring, const struct io_uring_cqe *told)
     struct slot *slot = &ring->slots[index];
     if (told->flags & IORING_CQE_F_BUFFER) {
         uint32_t taken = told->flags >> IORING_CQE_BUFFER_SHIFT;
+        ring->offered--;
         ring->kept = false;
         if (slot->socket && told->res >= (int)(sizeof(struct io_uring_recvmsg_out) + NAME_ROOM))
             relay(ring, slot->socket, taken);
@@ -198,6 +162,8 @@ static void received(struct vos_ring *ring, const struct io_uring_cqe *told)
     if (told->flags & IORING_CQE_F_MORE)
         return;
     slot->armed = false;
+    if (told->res == -ENOBUFS && ring->offer < BUFFERS)
+        ring->offer *= 2;
     if (slot->socket)
         arm_later(ring, index); /* no buffer was free, or the kernel lost patience, or news of an earlier packet */
     else
@@ -211,7 +177,7 @@ static void failed(struct vos_ring *ring, const struct io_uring_cqe *told)
     uint32_t index = told->user_data & 0xffff;
     if (!socket)
         return;
-    const uint8_t *packet = buffer(ring, index) + sizeof(struct io_uring_recvmsg_out) + NAME_ROOM;
+    const uint8_t *packet = vos_ring_buffer(ring, index) + sizeof(struct io_uring_recvmsg_out) + NAME_ROOM;
     uint32_t length = ring->lengths[index];
     if (told->res == -ECONNREFUSED && send(socket->fd, packet, length, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
         return;
@@ -236,19 +202,73 @@ static void take(struct vos_ring *ring, const struct io_uring_cqe *told)
     }
 }
 
+/* Begins to load what the packet after the next is going to need. */
+static void prepare(const struct vos_ring *ring, uint64_t about)
+{
+    if (about >> 56 != RECEIVED)
+        return;
+    const struct vos_socket *socket = ring->slots[(uint32_t)(about >> 16)].socket;
+    if (socket)
+        vos_relay_prefetch(socket);
+}
+
 /* Works off what the last system call has brought; then the buffers that it sent from are free. */
 static void work_off(struct vos_ring *ring)
 {
     uint32_t head = *ring->cq_head, tail = __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE);
     uint32_t sent = ring->spent_count;
-    for (; head != tail; head++)
+    for (; head != tail; head++) {
+        if (tail - head > AHEAD)
+            prepare(ring, ring->completions[(head + AHEAD) & ring->cq_mask].user_data);
         take(ring, &ring->completions[head & ring->cq_mask]);
+    }
     __atomic_store_n(ring->cq_head, head, __ATOMIC_RELEASE);
     for (uint32_t i = 0; i < sent; i++)
         give_back(ring, ring->spent[i]);
     ring->spent_count -= sent;
     memmove(ring->spent, ring->spent + sent, ring->spent_count * sizeof *ring->spent);
-    publish_buffers(ring);
+    vos_ring_offer(ring);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static bool nothing_yet(const struct vos_ring *ring)
+{
+    return *ring->cq_head == __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE) &&
+           !(__atomic_load_n(ring->sq_flags, __ATOMIC_ACQUIRE) & IORING_SQ_TASKRUN);
+}
+
+/* Until something comes or patience is at its end. Whoever else wants the core gets it. */
+static void look_out(const struct vos_ring *ring, uint64_t until_ns)
+{
+    while (nothing_yet(ring) && now_ns() < until_ns) {
+        for (int i = 0; i < 20 && nothing_yet(ring); i++)
+            RELAX();
+        sched_yield();
+    }
+}
+
+/* Waits for one completion at least. Where packets come closer than a sleep is worth, the worker looks out for the
+ * next one instead: it does so after a wait that was short, and no more after one that was long. */
+static void wait_for_one(struct vos_ring *ring, int timeout_ms)
+{
+    if (!ring->may_spin) {
+        submit(ring, 1, timeout_ms);
+        return;
+    }
+    submit(ring, 0, 0);
+    if (*ring->cq_head != __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE))
+        return;
+    uint64_t began = now_ns();
+    if (ring->spin)
+        look_out(ring, began + SPIN_NS);
+    submit(ring, 1, timeout_ms);
+    ring->spin = now_ns() - began < SPIN_NS;
 }
 
 bool vos_ring_wait(struct vos_ring *ring, int timeout_ms)
@@ -256,7 +276,7 @@ bool vos_ring_wait(struct vos_ring *ring, int timeout_ms)
     arm_all(ring);
     watch_epoll(ring);
     ring->epoll_ready = false;
-    submit(ring, 1, timeout_ms);
+    wait_for_one(ring, timeout_ms);
     work_off(ring);
     return ring->epoll_ready;
 }
@@ -265,12 +285,11 @@ bool vos_ring_send(struct vos_ring *ring, const struct vos_socket *out, const ui
 {
     if (ring->at_hand == BUFFERS || packet != ring->worker->packet || ring->kept || !out->connected || !out->slot)
         return false;
-    struct io_uring_sqe *wanted = entry(ring);
+    struct io_uring_sqe *wanted = entry_for(ring, out->slot, out->fd);
     if (!wanted)
         return false;
     wanted->opcode = IORING_OP_SEND;
-    wanted->fd = out->fd;
-    wanted->flags = IOSQE_CQE_SKIP_SUCCESS;
+    wanted->flags |= IOSQE_CQE_SKIP_SUCCESS;
     wanted->addr = (uint64_t)(uintptr_t)packet;
     wanted->len = (uint32_t)length;
     wanted->msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL;
@@ -292,6 +311,7 @@ bool vos_ring_watch(struct vos_ring *ring, struct vos_socket *socket)
         return false;
     ring->slots[index] = (struct slot){.socket = socket};
     socket->slot = index;
+    vos_ring_list(ring, index, socket->fd);
     arm_later(ring, index);
     return true;
 }
@@ -314,86 +334,10 @@ void vos_ring_leave(struct vos_ring *ring, struct vos_socket *socket)
             work_off(ring);
         }
     }
+    if (ring->to_submit)
+        submit(ring, 0, 0); /* what is still to leave by this socket */
+    vos_ring_unlist(ring, socket->slot);
     socket->slot = 0;
-}
-
-static bool map_rings(struct vos_ring *ring, const struct io_uring_params *params)
-{
-    size_t sq = params->sq_off.array + params->sq_entries * sizeof(uint32_t);
-    size_t cq = params->cq_off.cqes + params->cq_entries * sizeof(struct io_uring_cqe);
-    ring->rings_size = sq > cq ? sq : cq;
-    ring->rings = mmap(NULL, ring->rings_size, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd, IORING_OFF_SQ_RING);
-    ring->entries = mmap(NULL, params->sq_entries * sizeof *ring->entries, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd,
-                         IORING_OFF_SQES);
-    if (ring->rings == MAP_FAILED || (void *)ring->entries == MAP_FAILED)
-        return false;
-    uint32_t *array = (uint32_t *)(ring->rings + params->sq_off.array);
-    for (uint32_t i = 0; i < params->sq_entries; i++)
-        array[i] = i;
-    ring->sq_head = (uint32_t *)(ring->rings + params->sq_off.head);
-    ring->sq_tail = (uint32_t *)(ring->rings + params->sq_off.tail);
-    ring->sq_mask = params->sq_entries - 1;
-    ring->cq_head = (uint32_t *)(ring->rings + params->cq_off.head);
-    ring->cq_tail = (uint32_t *)(ring->rings + params->cq_off.tail);
-    ring->cq_mask = params->cq_entries - 1;
-    ring->completions = (struct io_uring_cqe *)(ring->rings + params->cq_off.cqes);
-    return true;
-}
-
-static bool give_buffers(struct vos_ring *ring)
-{
-    size_t table = BUFFERS * sizeof(struct io_uring_buf);
-    ring->free_buffers = mmap(NULL, table, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ring->memory = mmap(NULL, BUFFERS * STRIDE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-                        0);
-    if ((void *)ring->free_buffers == MAP_FAILED || (void *)ring->memory == MAP_FAILED)
-        return false;
-    madvise(ring->memory, BUFFERS * STRIDE, MADV_NOHUGEPAGE);
-    struct io_uring_buf_reg wanted = {.ring_addr = (uint64_t)(uintptr_t)ring->free_buffers, .ring_entries = BUFFERS};
-    if (syscall(__NR_io_uring_register, ring->fd, IORING_REGISTER_PBUF_RING, &wanted, 1))
-        return false;
-    for (uint32_t i = 0; i < BUFFERS; i++)
-        give_back(ring, i);
-    publish_buffers(ring);
-    return true;
-}
-
-void vos_ring_free(struct vos_ring *ring)
-{
-    if (!ring)
-        return;
-    if (ring->fd >= 0)
-        close(ring->fd);
-    if (ring->rings && ring->rings != MAP_FAILED)
-        munmap(ring->rings, ring->rings_size);
-    if (ring->entries && (void *)ring->entries != MAP_FAILED)
-        munmap(ring->entries, (ring->sq_mask + 1) * sizeof *ring->entries);
-    if (ring->free_buffers && (void *)ring->free_buffers != MAP_FAILED)
-        munmap(ring->free_buffers, BUFFERS * sizeof(struct io_uring_buf));
-    if (ring->memory && (void *)ring->memory != MAP_FAILED)
-        munmap(ring->memory, BUFFERS * STRIDE);
-    free(ring);
-}
-
-/* Called by the worker's own thread, which alone may use the ring then. */
-struct vos_ring *vos_ring_new(struct vos_worker *worker)
-{
-    struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-                                              IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL,
-                                     .cq_entries = COMPLETIONS};
-    struct vos_ring *ring = calloc(1, sizeof *ring);
-    if (!ring)
-        return NULL;
-    ring->worker = worker;
-    ring->at_hand = BUFFERS;
-    ring->slots_used = 1; /* slot 0 is no slot */
-    ring->receive.msg_namelen = NAME_ROOM;
-    ring->fd = (int)syscall(__NR_io_uring_setup, SUBMISSIONS, &params);
-    if (ring->fd < 0 || !map_rings(ring, &params) || !give_buffers(ring)) {
-        vos_ring_free(ring);
-        return NULL;
-    }
-    return ring;
 }
 
 #endif

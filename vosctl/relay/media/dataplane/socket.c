@@ -41,13 +41,12 @@ int vos_socket_mark(int fd, uint16_t family, uint32_t dscp)
 
 static int make(uint16_t family)
 {
-    int on = 1, size = (int)receive_buffer;
+    int on = 1;
     int fd = socket(family == 6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
     if (family == 6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
     atomic_fetch_add(&open_files, 1);
     return fd;
 }
@@ -67,8 +66,9 @@ static int bind_to(int fd, const struct vos_addr *local)
     return bind(fd, (struct sockaddr *)&name, length) ? -errno : 0;
 }
 
-int vos_open(struct vos_addr *local, int32_t fds[2])
+int vos_open(const struct vos_addr *local, int32_t fds[2])
 {
+    int size = (int)receive_buffer;
     fds[0] = fds[1] = -1;
     for (int i = 0; i < 2; i++) {
         struct vos_addr at = *local;
@@ -85,6 +85,8 @@ int vos_open(struct vos_addr *local, int32_t fds[2])
             return error;
         }
     }
+    /* Media alone: reports are few, and the guard holds nothing. */
+    setsockopt(fds[0], SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
     return 0;
 }
 
@@ -105,7 +107,7 @@ static void reuse(int fd, int on)
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 }
 
-/* Ports may be shared only while the guard binds: nobody else can slip onto them later. */
+/* The port may be shared only while the guard binds: the leg's own socket keeps everybody else off it later. */
 static int bind_guard(const struct vos_leg *leg)
 {
     static struct sock_filter none[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
@@ -119,7 +121,6 @@ static int bind_guard(const struct vos_leg *leg)
         reuse(leg->rtp.fd, 1);
         error = bind_to(guard, &leg->entry.match.local);
         reuse(leg->rtp.fd, 0);
-        reuse(guard, 0);
     }
     if (error) {
         vos_socket_close(guard);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "window.h"
 
 #define MASTER_KEY 16
 #define SALT_CM 14
@@ -17,20 +18,15 @@
 #define TAG_32 4
 #define TAG_GCM 16
 #define TRACKS 16 /* SSRCs at a time; beyond them the one that was silent longest begins anew */
-#define WINDOW 128
 #define RTCP_HEADER 8
 #define RTCP_INDEX 4
 #define RTCP_LAST 0x7fffffffu
 #define ENCRYPTED 0x80000000u
+#define GUESSES 8  /* rollover counters that are tried on a packet which the expected one does not prove */
+#define REACH 256u /* how far ahead: more than three days of 20 ms packets */
+#define LOST 8     /* packets in a row without proof, before a running stream is searched for */
 
 enum label { RTP_KEY, RTP_AUTH, RTP_SALT, RTCP_KEY, RTCP_AUTH, RTCP_SALT }; /* RFC 3711 §4.3.2 */
-
-/* The indices that have been used, up to the highest. */
-struct window {
-    bool begun;
-    uint64_t top;
-    __uint128_t seen; /* bit n: top - n */
-};
 
 struct track {
     uint32_t ssrc;
@@ -50,6 +46,7 @@ struct session {
 struct vos_srtp {
     struct session rtp, rtcp;
     uint64_t clock;
+    uint32_t unproven, guess;
     struct track track[TRACKS];
 };
 
@@ -164,38 +161,6 @@ static struct track *keep(struct vos_srtp *srtp, struct track *track, uint32_t s
     return track;
 }
 
-/* The index that a sequence number stands for (RFC 3711 appendix A), or a negative errno. */
-static int64_t index_of(const struct window *window, uint16_t sequence)
-{
-    if (!window || !window->begun)
-        return sequence;
-    int64_t cycle = (int64_t)(window->top >> 16);
-    int32_t ahead = (int32_t)sequence - (int32_t)(window->top & 0xffff);
-    if (ahead > 0x8000)
-        cycle--;
-    else if (ahead < -0x8000)
-        cycle++;
-    return cycle < 0 || cycle >> 32 ? -EBADMSG : cycle << 16 | sequence;
-}
-
-static bool used(const struct window *window, uint64_t index)
-{
-    if (!window || !window->begun || index > window->top)
-        return false;
-    return window->top - index >= WINDOW || (window->seen >> (window->top - index) & 1);
-}
-
-static void use(struct window *window, uint64_t index)
-{
-    if (!window->begun || index > window->top) {
-        uint64_t ahead = window->begun ? index - window->top : WINDOW;
-        window->seen = ahead < WINDOW ? window->seen << ahead : 0;
-        window->top = index;
-        window->begun = true;
-    }
-    window->seen |= (__uint128_t)1 << (window->top - index);
-}
-
 /* RFC 3711 §4.1.1: the bytes before the block counter. The index has 48 bits for RTP and 31 for RTCP. */
 static void counter_cm(const struct session *session, uint32_t ssrc, uint64_t index, uint8_t out[16])
 {
@@ -283,6 +248,33 @@ static struct part rtp_part(uint8_t *packet, size_t length, const struct vos_rtp
     return part;
 }
 
+/* GCM decrypts before it knows; done once more, that puts the packet back for another guess. */
+static int open_guessed(const struct session *session, const struct part *part, const uint8_t *tag)
+{
+    int error = open_part(session, part, false, tag);
+    if (error && session->gcm)
+        (void)open_part(session, part, false, tag);
+    return error;
+}
+
+/* The rollover counter is not on the wire. Whoever has not followed a stream from its first packet, as after a restart,
+ * does not know it: those ahead of the expected one are tried, some on each packet, until one proves the packet. */
+static int search(struct vos_srtp *srtp, uint8_t *packet, size_t plain, const struct vos_rtp *rtp, int64_t *index)
+{
+    for (int n = 0; n < GUESSES; n++) {
+        srtp->guess = srtp->guess % REACH + 1;
+        int64_t candidate = *index + ((int64_t)srtp->guess << 16);
+        if (candidate >> 48)
+            continue;
+        struct part part = rtp_part(packet, plain, rtp, candidate);
+        if (open_guessed(&srtp->rtp, &part, packet + plain) == 0) {
+            *index = candidate;
+            return 0;
+        }
+    }
+    return -EBADMSG;
+}
+
 /* -EBADMSG: forged or altered; -EEXIST: seen before, or too old to tell. The packet is then not to be used. */
 int vos_srtp_open(struct vos_srtp *srtp, uint8_t *packet, size_t *length, const struct vos_rtp *rtp)
 {
@@ -296,9 +288,12 @@ int vos_srtp_open(struct vos_srtp *srtp, uint8_t *packet, size_t *length, const 
     if (used(track ? &track->rtp : NULL, (uint64_t)index))
         return -EEXIST;
     struct part part = rtp_part(packet, plain, rtp, index);
-    int error = open_part(&srtp->rtp, &part, false, packet + plain);
+    int error = open_guessed(&srtp->rtp, &part, packet + plain);
+    if (error == -EBADMSG && (!track || srtp->unproven++ >= LOST))
+        error = search(srtp, packet, plain, rtp, &index);
     if (error)
         return error;
+    srtp->unproven = srtp->guess = 0;
     use(&keep(srtp, track, rtp->ssrc)->rtp, (uint64_t)index);
     *length = plain;
     return 0;

@@ -101,10 +101,24 @@ static void jitter(struct vos_leg *leg, const struct vos_rtp *rtp, uint64_t now_
     source->transit = transit;
 }
 
+/* How much sound is in a packet. A step that comes twice running is believed: a pause is a longer one, once. */
+static void spacing(struct vos_leg *leg, const struct vos_rtp *rtp)
+{
+    struct vos_source *source = &leg->source;
+    uint32_t step = rtp->timestamp - source->timestamp, clock = leg->clocks[rtp->payload_type];
+    source->timestamp = rtp->timestamp;
+    if ((uint16_t)(rtp->sequence - source->highest) != 1 || !step || step > clock)
+        return;
+    if (step == source->step)
+        leg->entry.counters.ptime_us = (uint32_t)((uint64_t)step * 1000000u / clock);
+    source->step = step;
+}
+
 void vos_stats_update(struct vos_leg *leg, const struct vos_rtp *rtp, size_t length, uint64_t now_us)
 {
     struct vos_source *source = &leg->source;
     struct vos_counters *counters = &leg->entry.counters;
+    spacing(leg, rtp);
     if (!source->known || source->ssrc != rtp->ssrc || !follow(leg, rtp)) {
         if (!source->known || source->ssrc != rtp->ssrc)
             source->jitter = 0;

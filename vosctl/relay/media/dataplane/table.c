@@ -13,6 +13,7 @@ static void rest(struct vos_leg *leg, const struct vos_leg_conf *conf)
     leg->receive = conf->receive;
     leg->timeout_ms = conf->timeout_ms;
     leg->filter = conf->filter;
+    leg->udptl = conf->udptl;
     memcpy(leg->events, conf->events, sizeof leg->events);
     memcpy(leg->clocks, conf->clocks, sizeof leg->clocks);
     memcpy(leg->entry.match.payload_types, conf->payload_types, sizeof conf->payload_types);

@@ -12,7 +12,7 @@
 struct vos_cipher {
     uint8_t mode;
     uint8_t salt[4];
-    struct vos_aes *aes;
+    struct vos_aes_shared *aes;
     struct vos_srtp *srtp;
     struct vos_hmac hmac;
     size_t span; /* a multiple of the key's length */
@@ -49,7 +49,7 @@ static int prepare(struct vos_cipher *cipher, const struct vos_transform *how)
     case VOS_RC4:
         return vos_rc4_known() ? vos_hmac_init(&cipher->hmac, VOS_SHA256, how->key, how->key_len) : -ENOSYS;
     case VOS_AES128:
-        cipher->aes = vos_aes_new(how->key);
+        cipher->aes = vos_aes_share(how->key);
         return cipher->aes ? 0 : -ENOSYS;
     case VOS_SRTP_80:
     case VOS_SRTP_32:
@@ -106,7 +106,7 @@ void vos_cipher_free(struct vos_cipher *cipher)
 {
     if (!cipher)
         return;
-    vos_aes_free(cipher->aes);
+    vos_aes_unshare(cipher->aes);
     vos_srtp_free(cipher->srtp);
     vos_wipe(cipher, sizeof *cipher + cipher->span);
     free(cipher);
@@ -166,7 +166,7 @@ static int apply_aes(const struct vos_cipher *cipher, const uint8_t *packet, uin
     uint8_t prefix[14];
     place(prefix, packet);
     memcpy(prefix + 10, cipher->salt, 4);
-    return vos_aes_counter(cipher->aes, prefix, data, length);
+    return vos_aes_counter(vos_aes_mine(cipher->aes), prefix, data, length);
 }
 
 struct vos_srtp *vos_cipher_srtp(struct vos_cipher *cipher)

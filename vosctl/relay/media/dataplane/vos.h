@@ -69,6 +69,8 @@ struct vos_counters {
     uint32_t payload_type;
     uint32_t playout_us; /* the jitter buffer's present delay, beyond the fastest packet */
     uint32_t rtt_us;     /* to the far end and back, by the last report (RFC 3550 §6.4.1); 0: none yet */
+    uint32_t ptime_us;   /* from one packet's timestamp to the next one's; 0: not known yet */
+    uint32_t spare;
 };
 
 #define VOS_FORWARD 1u /* the match is complete and both ends are open: a fast path may take the flow */
@@ -102,7 +104,7 @@ struct vos_leg_conf {
     int32_t rtp_fd, rtcp_fd;
     struct vos_addr local, remote, rtcp_remote, from;
     uint8_t learn, mux, send, receive;
-    uint8_t dscp, judge, filter, spare;
+    uint8_t dscp, judge, filter, udptl;
     uint32_t timeout_ms;
     struct vos_playout_conf playout;
     uint8_t payload_types[16];
@@ -171,7 +173,7 @@ int vos_start(const struct vos_conf *conf);          /* the descriptor that even
 void vos_stop(void);                                 /* ends the workers; closes every stream's sockets */
 const char *vos_crypto(void);                        /* version of libcrypto, or "" without one */
 uint32_t vos_modes(void);                            /* bit n: mode n works on this machine */
-int vos_open(struct vos_addr *local, int32_t fds[2]); /* RTP on local->port, RTCP on the next */
+int vos_open(const struct vos_addr *local, int32_t fds[2]); /* RTP on local->port, RTCP on the next */
 void vos_close(const int32_t fds[2]);                 /* what vos_open gave and no stream took */
 int vos_add(uint64_t id, const struct vos_leg_conf legs[2], struct vos_stream **out);
 int vos_change(struct vos_stream *stream, uint32_t side, const struct vos_leg_conf *leg, uint32_t what);

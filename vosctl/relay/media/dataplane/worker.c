@@ -137,13 +137,15 @@ static void take_commands(struct vos_worker *worker)
     if (read(worker->wake, &count, sizeof count) < 0)
         return;
     pthread_mutex_lock(&worker->lock);
-    for (struct vos_command *command = worker->inbox; command; command = command->next) {
-        carry_out(worker, command);
-        command->done = true;
-    }
+    struct vos_command *command = worker->inbox;
     worker->inbox = NULL;
-    pthread_cond_broadcast(&worker->finished);
     pthread_mutex_unlock(&worker->lock);
+    while (command) {
+        struct vos_command *next = command->next; /* its memory is the host's again once it is done */
+        carry_out(worker, command);
+        sem_post(&command->done);
+        command = next;
+    }
 }
 
 static int tick(struct vos_worker *worker)
@@ -162,6 +164,7 @@ static void *run(void *argument)
 {
     struct vos_worker *worker = argument;
     struct epoll_event ready[BATCH];
+    vos_aes_thread(worker->number);
     worker->ring = worker->epoll_only ? NULL : vos_ring_new(worker);
     while (!worker->stop) {
         int timeout = vos_wheel_run(worker, vos_player_run(worker, tick(worker)));
@@ -187,7 +190,6 @@ int vos_worker_start(struct vos_worker *worker, int events)
     struct epoll_event wanted = {.events = EPOLLIN};
     worker->events = events;
     pthread_mutex_init(&worker->lock, NULL);
-    pthread_cond_init(&worker->finished, NULL);
     worker->epoll = epoll_create1(EPOLL_CLOEXEC);
     worker->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     worker->ticked_ms = vos_now_us() / 1000;
@@ -204,13 +206,15 @@ int vos_worker_start(struct vos_worker *worker, int events)
 int vos_worker_do(struct vos_worker *worker, struct vos_command *command)
 {
     uint64_t one = 1;
+    sem_init(&command->done, 0, 0);
     pthread_mutex_lock(&worker->lock);
     command->next = worker->inbox;
     worker->inbox = command;
+    pthread_mutex_unlock(&worker->lock);
     if (write(worker->wake, &one, sizeof one) < 0)
         command->result = -errno;
-    while (!command->done)
-        pthread_cond_wait(&worker->finished, &worker->lock);
-    pthread_mutex_unlock(&worker->lock);
+    while (sem_wait(&command->done))
+        ;
+    sem_destroy(&command->done);
     return command->result;
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import re
 import shlex
@@ -16,6 +17,7 @@ NODE4, NODE6 = "10.231.0.2", "fd00:231::2"
 PEER = {4: "192.0.2.50", 6: "2001:db8:77::50"}
 ADMIN = {4: "198.51.100.5", 6: "2001:db8:ad::5"}
 NODE = {4: NODE4, 6: NODE6}
+_LABS = itertools.count()
 _CLONE_NEWNET = 0x40000000
 _FREEBIND = {4: (socket.IPPROTO_IP, 15), 6: (socket.IPPROTO_IPV6, 78)}
 _MARKER = b"SIP/2.0 299 end of test %d\r\n"
@@ -44,7 +46,7 @@ class Lab:
     """``node`` runs the rules of one backend (``nft`` or ``legacy``); ``world`` has every other address."""
 
     def __init__(self, backend):
-        tag = f"vosfw{os.getpid()}{backend[0]}"
+        tag = f"vosfw{os.getpid()}-{next(_LABS)}"
         self.backend, self.node, self.world = backend, f"{tag}n", f"{tag}w"
         self._markers = self._neighbourhoods = 0
         self._loaded = None

@@ -16,6 +16,7 @@ from vosctl.compile.site import compile_site
 from vosctl.site.read import SiteOptions, read_site
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.timeout(180),
     pytest.mark.netns,
     pytest.mark.slow,

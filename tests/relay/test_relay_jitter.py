@@ -25,7 +25,7 @@ from test_relay_metrics import get, samples
 from test_relay_monitor import INVENTORY, MAIN
 from test_relay_srtp import cryptos, savp
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 SECONDS = 15
 COUNT = SECONDS * 50

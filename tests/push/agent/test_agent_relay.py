@@ -91,19 +91,19 @@ def work(node: Booted | Machine, *, seccomp: str) -> None:
     assert node.settle(wanted())["changed"] == []
     check_powers(node, seccomp=seccomp)
     first = pids(node)
-    with Talk(node.argv, 100, record=True):
+    with Talk(node, 100, record=True):
         assert [call["call-id"] for call in node.ask("calls")["calls"]] == ["c"]
     assert wait_until(lambda: node.path(f"{COLLECTOR}/vosctl.prom").exists())
     check_files(node)
     node.settle(wanted(dscp=34))
     assert pids(node) == first
-    with Talk(node.argv, 400):
+    with Talk(node, 400):
         assert "service vosctl-relay upgrade" in node.settle(wanted(other=True, dscp=34))["changed"]
         now = pids(node)
     assert (now["supervisor"], now["media"]) == (first["supervisor"], first["media"])
     assert now["control"] != first["control"]
     check_powers(node, seccomp=seccomp)
-    with Talk(node.argv, 200):
+    with Talk(node, 200):
         assert node.ask("rollback")["op"] == "rolled-back"
     check_powers(node, seccomp=seccomp)
     assert (pids(node)["supervisor"], pids(node)["media"]) == (first["supervisor"], first["media"])
@@ -144,7 +144,7 @@ class TestUnderSystemd:
         assert wait_until(lambda: (unit.ask("status")["relay"] or {}).get("media", {}).get("up"))
         assert pids(unit)["supervisor"] != before["supervisor"]
         check_powers(unit, seccomp=SECCOMP_FILTER)
-        with Talk(unit.argv, 50):
+        with Talk(unit, 50):
             assert f" {MORE_FILES} " in unit.run(f"grep 'Max open files' /proc/{pids(unit)['media']}/limits")
 
     def test_the_score(self, unit: Booted) -> None:

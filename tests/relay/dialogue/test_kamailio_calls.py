@@ -48,6 +48,7 @@ def seconds_to_send_all_invites(played):
     return max(first.values()) - min(first.values())
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_two_hundred_calls_at_once_all_with_audio_both_ways(lab):
     # A sipp that the machine does not let run is not 50 calls a second: that run proves nothing, for or against.

@@ -32,24 +32,28 @@ class Proxy:
             with contextlib.suppress(ConnectionRefusedError):  # nobody there just now: it is said again
                 self._socket.send(f"{name}/{self._cookies} ".encode() + bencode.encode(request))
 
-    def receive(self) -> tuple[str, dict]:
+    def receive(self) -> tuple[str, int, dict]:
         cookie, _, body = self._socket.recv(65535).partition(b" ")
-        return cookie.decode().partition("/")[0], bencode.decode(body)
+        name, _, number = cookie.decode().partition("/")
+        return name, int(number), bencode.decode(body)
 
     def ask(
         self, requests: dict[str, dict], after: int = 0, then=lambda: None, *, again: bool = True
     ) -> dict:
         """Return the reply to each request; ``then`` is done after so many of them."""
         replies: dict[str, dict] = {}
+        before = self._cookies
         self.send(requests)
         deadline = time.monotonic() + 30
         while requests.keys() != replies.keys():
             assert time.monotonic() < deadline, sorted(requests.keys() - replies.keys())
             try:
-                name, reply = self.receive()
+                name, number, reply = self.receive()
             except (TimeoutError, ConnectionRefusedError):
                 self.send({name: requests[name] for name in requests if name not in replies})
                 continue
+            if number <= before:
+                continue  # to what was said twice, an earlier time
             if again and reply["result"] != "ok":
                 time.sleep(0.02)
                 self.send({name: requests[name]})

@@ -63,12 +63,17 @@ class Subject:
 
 
 class Vocabulary:
-    """The dimensions of one or several rulesets of a family, and each rule as boxes of them."""
+    """The dimensions of one or several rulesets of a family, and each rule as boxes of them.
 
-    def __init__(self, subjects: Iterable[Subject]) -> None:
+    Without ``timed``, sets whose members the node puts in for a while are taken as empty.
+    """
+
+    def __init__(self, subjects: Iterable[Subject], *, timed: bool = True) -> None:
         self.subjects = tuple(subjects)
+        sets = (ipset for subject in self.subjects for ipset in subject.sets.values())
+        self._empty = frozenset(ipset.name for ipset in sets if ipset.dynamic and not timed)
         self._interfaces = ["", *sorted({c.test.name for c in self._conditions() if isinstance(c.test, Via)})]
-        self._moving = set(self._changed_sets())
+        self._moving = set(self._changed_sets()) - self._empty
         self._boxes: dict[tuple[int, Rule], tuple[Box, ...]] = {}
         self._networks: dict[tuple[Network, ...], Spans] = {}
         self._members: dict[tuple[str, str], Spans] = {}
@@ -115,7 +120,7 @@ class Vocabulary:
         if isinstance(test, _UNSTEADY) or (isinstance(test, MemberOf) and test.name in self._moving):
             return [(f"{rule.table} {rule.chain}: {condition.text} #{_turn(rule, condition)}", True)]
         if isinstance(test, MemberOf):
-            return [self._member(test, subject)]
+            return [] if test.name in self._empty else [self._member(test, subject)]
         if isinstance(test, AddressIn):
             return [(test.end.value, self._spans(test.networks))]
         if isinstance(test, PortIn):

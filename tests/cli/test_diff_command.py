@@ -1,0 +1,119 @@
+"""``vosctl diff``: two revisions of a real git repository, compiled and compared."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from vosctl.cli.main import run
+
+EXAMPLE = Path(__file__).parents[2]
+MAIN = "inventory/group_vars/all/main.yml"
+ADMIN = "IPv4 TCP from 198.51.100.0/28 to port 22: now {} by firewall.management.ssh"
+
+
+def git(*words: str) -> str:
+    names = ("-c", "user.name=Test", "-c", "user.email=test@example.net")
+    return subprocess.run(("git", *names, *words), check=True, capture_output=True, text=True).stdout
+
+
+def edit(path: str, old: str, new: str) -> None:
+    text = Path(path).read_text()
+    assert old in text
+    Path(path).write_text(text.replace(old, new, 1))
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """A repository that holds the example site in a folder, with a change of the administrators as its second commit."""
+    for folder in ("inventory", "playbooks"):
+        shutil.copytree(EXAMPLE / folder, tmp_path / "voice" / folder)
+    monkeypatch.chdir(tmp_path / "voice")
+    git("init", "--quiet")
+    git("add", "--all")
+    git("commit", "--quiet", "--message=before")
+    edit(MAIN, "admin: [10.231.255.0/24]", "admin: [10.231.255.0/24, 198.51.100.0/28]")
+    git("commit", "--quiet", "--all", "--message=after")
+    return tmp_path / "voice"
+
+
+def diff(capsys, *words: str) -> tuple[int, str, str]:
+    code = run(["diff", *words, "playbooks/site.yml"])
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+def test_newly_accepted_and_newly_dropped_in_words(site, capsys):
+    code, out, err = diff(capsys, "HEAD~1..HEAD", "-l", "edge-a")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "edge-a"
+    assert len(lines) == 5, out
+    assert any(line.strip().startswith(ADMIN.format("accepted")) for line in lines), out
+    assert "that no rule before takes: now accepted by firewall.default" in lines[-1]
+    _, out, _ = diff(capsys, "HEAD..HEAD~1", "-l", "edge-a")
+    assert ADMIN.format("dropped") in out
+
+
+def test_one_revision_is_held_against_the_working_tree(site, capsys):
+    assert diff(capsys, "HEAD")[1] == "traffic stays the same on edge-a, edge-b\n"
+    edit(MAIN, ", 198.51.100.0/28]", "]")
+    assert ADMIN.format("dropped") in diff(capsys, "HEAD")[1]
+    assert diff(capsys, "HEAD~1")[1] == "traffic stays the same on edge-a, edge-b\n"
+
+
+def test_nothing_of_the_repository_is_touched(site, capsys):
+    edit(MAIN, ", 198.51.100.0/28]", ", 198.51.100.16/28]")
+    git("add", "--all")
+    before = git("status", "--porcelain=2"), git("worktree", "list")
+    assert diff(capsys, "HEAD~1..HEAD")[0] == 0
+    assert (git("status", "--porcelain=2"), git("worktree", "list")) == before
+    assert Path.cwd() == site
+
+
+def test_nodes_that_come_and_go(site, capsys):
+    edit("inventory/hosts.yml", "edge-b:", "edge-c:")
+    shutil.move("inventory/host_vars/edge-b.yml", "inventory/host_vars/edge-c.yml")
+    Path("inventory/group_vars/all/trunks.yml").write_text(
+        Path("inventory/group_vars/all/trunks.yml").read_text().replace("edge-b", "edge-c")
+    )
+    code = run(["diff", "HEAD", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert {name: node["state"] for name, node in told.items() if name != "edge-a"} == {
+        "edge-b": "gone", "edge-c": "new",
+    }  # fmt: skip
+
+
+def test_a_wrong_site_is_named_with_its_revision(site, capsys):
+    edit("inventory/host_vars/edge-a.yml", "tier: medium", "tier: medum")
+    git("commit", "--quiet", "--all", "--message=wrong")
+    code, out, err = diff(capsys, "HEAD~1..HEAD")
+    assert (code, out) == (1, "")
+    assert err.startswith("HEAD:inventory/host_vars/edge-a.yml:12:11 gateways.acme.tier: error: ")
+
+
+@pytest.mark.parametrize(
+    ("revisions", "said"),
+    [
+        ("nowhere", "git knows no revision 'nowhere'"),
+        ("--help-me", "No such option"),
+        ("HEAD~1...HEAD", "vosctl diff takes A..B"),
+    ],
+)
+def test_wrong_revisions(site, capsys, revisions, said):
+    code, out, err = diff(capsys, revisions)
+    assert (code, out) == (64, "")
+    assert said in err
+
+
+def test_outside_of_a_repository(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    code, _, err = diff(capsys, "HEAD")
+    assert code == 64
+    assert "the current folder is in no git repository" in err

@@ -45,6 +45,12 @@ def test_admins_pass_and_others_are_told_which_rule_drops():
     assert "firewall.admin" in reason
 
 
+def test_the_rule_that_sends_is_named_where_a_chain_only_drops():
+    sends = "VOS-INPUT -p tcp -m tcp --dport 22 -j VOS-DROP-MANAGEMENT"
+    refused = node(sends, "VOS-DROP-MANAGEMENT -j DROP", chains=("VOS-DROP-MANAGEMENT",))
+    assert f"-A {sends}" in check(refused, OUTSIDE)
+
+
 def test_established_alone_does_not_help():
     rules = ("VOS-INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "VOS-INPUT -j DROP")
     assert check(node(*rules), INSIDE)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vosctl.compile.desired import Desired
+from vosctl.firewall.refusal import PREFIX
 from vosctl.firewall.simulate.match import Steady, World, memberships
 from vosctl.firewall.simulate.packet import ACK, RST, SYN, TCP, Packet, host
 from vosctl.firewall.simulate.walk import Fate, Journey, follow
@@ -44,8 +45,14 @@ def check(desired: Desired, path: SshPath) -> str:
 
 
 def _reason(journey: Journey) -> str:
+    """Return the rule that drops, or the one that sent the segment to a chain that only drops."""
     rule = journey.fates[Fate.DROP]
-    return journey.trouble if rule is None else rule.text
+    if rule is None:
+        return journey.trouble
+    if rule.chain.startswith(PREFIX):
+        senders = (step.rule for step in journey.steps if step.rule.target.name == rule.chain)
+        rule = next(senders, rule)
+    return rule.text
 
 
 def _segments(path: SshPath) -> tuple[Packet, ...]:

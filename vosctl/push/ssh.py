@@ -54,12 +54,11 @@ class SshTransport:
         self._shared = shared
         self._hops: list[paramiko.Transport] = []
         self._proxy: Proxy | None = None
-        endpoint = shared.config.endpoint(node.connection)
-        self.login = endpoint.user
+        route = shared.config.route(node.connection)
+        self.login = route[-1].user
         try:
-            for spec in endpoint.jumps:
-                self._pass(shared.config.jump(spec, node.connection))
-            self._pass(endpoint)
+            for endpoint in route:
+                self._pass(endpoint)
         except BaseException:
             self.close()
             raise

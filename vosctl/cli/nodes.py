@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from vosctl.cli.asking import Passphrases, pausing
 from vosctl.cli.loading import load_desired, load_site
 from vosctl.cli.options import NodeArguments, SiteArguments, node_options, site_options
 from vosctl.cli.screen import errors_to, output, print_json
@@ -188,7 +189,7 @@ def run_on_nodes(
     if site.json:
         return operation(processors=())
     try:
-        with ProgressLine(errors_to(), len(checked.selected)) as line:
+        with ProgressLine(errors_to(), len(checked.selected)) as line, pausing(line.paused):
             return operation(processors=(line,))
     except KeyboardInterrupt:
         errors_to().print(
@@ -244,6 +245,11 @@ def push_options(site: SiteArguments, nodes: NodeArguments, **more: Any) -> Push
         private_key=nodes.private_key,
         ssh_config=nodes.ssh_config,
         known_hosts=nodes.known_hosts,
+        passphrase=Passphrases(nodes.ssh_passphrase_file),
+        password=nodes.password_file or nodes.ask_pass,
+        become_password=nodes.become_password_file or nodes.ask_become_pass,
+        transport=nodes.transport,
+        tries=nodes.tries,
         holder=f"{getpass.getuser()}@{socket.gethostname()}",
         revision=_revision(site),
         **more,

@@ -30,7 +30,7 @@ _YES = ("yes", "true")
 class Endpoint:
     """One SSH server and how to log in there. Times are in seconds.
 
-    - ``known_as``: the name in known_hosts.
+    - ``known_as``: the name in known_hosts; ``principal``: the name in a host certificate.
     - ``keys`` are tried in order; ``required``: somebody named them (a missing one is an error); ``only``:
       of ssh-agent's keys none but these may be used. ``certificates`` belong to any of the keys.
     - ``agent_socket``: where ssh-agent listens, None for SSH_AUTH_SOCK.
@@ -39,7 +39,7 @@ class Endpoint:
     - ``strict``: "yes", "accept-new", or the file:line of a setting that would take any key, which
       is not followed; ``hash_names``: names that are written into known_hosts are hashed.
     - ``algorithms``: the lists of ssh_config by keyword, where it has any.
-    - ``jumps`` are passed first, in order.
+    - ``jumps`` are passed first, in order; ``last``: it is the node itself, no jump host.
     """
 
     address: str
@@ -65,6 +65,13 @@ class Endpoint:
     family: str = "any"
     bind: str | None = None
     algorithms: tuple[tuple[str, str], ...] = ()
+    alias: str | None = None
+    last: bool = True
+
+    @property
+    def principal(self) -> str:
+        """The name that a host certificate must hold: the host's, without a port."""
+        return self.alias or self.address
 
 
 class SshConfig:
@@ -107,11 +114,10 @@ class SshConfig:
         """Return the endpoint of one ``[user@]host[:port]`` of ProxyJump."""
         user, at, rest = spec.removeprefix("ssh://").rpartition("@")
         host, port = _host_port(rest)
-        return self._endpoint(
-            self._lookup(connection, host, user=user if at else None, port=port), connection
-        )
+        settings = self._lookup(connection, host, user=user if at else None, port=port)
+        return self._endpoint(settings, connection, last=False)
 
-    def _endpoint(self, settings: Settings, connection: Connection) -> Endpoint:
+    def _endpoint(self, settings: Settings, connection: Connection, *, last: bool = True) -> Endpoint:
         options = self._options
         key = options.private_key or connection.private_key
         known = options.known_hosts or connection.known_hosts
@@ -144,6 +150,8 @@ class SshConfig:
             family=(settings.value("addressfamily") or "any").lower(),
             bind=settings.value("bindaddress"),
             algorithms=_algorithms(settings),
+            alias=alias,
+            last=last,
         )
 
     def _lookup(self, connection: Connection, host: str, *, user: str | None, port: int | None) -> Settings:

@@ -34,7 +34,20 @@ def start_failure(node: str, channel: Channel, *, heard: str, login: str | None)
 
 
 def _sudo(node: str, said: str, login: str) -> HostError:
+    if "incorrect password" in said:
+        return wrong_password(node, login)
     line = next((line for line in said.splitlines() if "sudo" in line), said)
     rule = f"Defaults:{login} !requiretty" if _TTY in said else f"{login} ALL=(root) NOPASSWD: ALL"
     hint = f"put this into /etc/sudoers.d/vosctl on the node: {rule}"
+    if "a password is required" in said:
+        hint = f"give the password with --ask-become-pass or --become-password-file, or {hint}"
     return HostError(node, f"sudo refused: {line}", hint=hint)
+
+
+def wrong_password(node: str, login: str) -> HostError:
+    """Return the error for a password that sudo did not take."""
+    return HostError(
+        node,
+        f"sudo did not take the password of {login}",
+        hint="see --ask-become-pass and --become-password-file; it is the password of the login, not of root",
+    )

@@ -10,7 +10,7 @@ from typing import cast
 import click
 
 from vosctl import __version__
-from vosctl.cli import ban, calls, counters, demo, nodes, site, trace
+from vosctl.cli import applying, ban, calls, counters, demo, nodes, site, trace
 from vosctl.cli.screen import Wish, errors_to, print_json
 from vosctl.errors import InputError, VosctlError
 from vosctl.report.problems import as_json, print_problems, summarize
@@ -37,6 +37,7 @@ def cli() -> None:
 for command in (
     *site.COMMANDS,
     *trace.COMMANDS,
+    *applying.COMMANDS,
     *nodes.COMMANDS,
     *calls.COMMANDS,
     *counters.COMMANDS,

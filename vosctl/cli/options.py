@@ -102,15 +102,15 @@ _NODE_OPTIONS = (
 def site_options(function: Callback) -> Callback:
     """Add the playbook argument and the site options; the command gets one ``site: SiteArguments``."""
     playbook = click.argument("playbook", required=False, type=_PATH, envvar="VOSCTL_PLAYBOOK")
-    return _grouped(function, "site", SiteArguments, (playbook, *_SITE_OPTIONS))
+    return grouped(function, "site", SiteArguments, (playbook, *_SITE_OPTIONS))
 
 
 def node_options(function: Callback) -> Callback:
     """Add the connection options; the command gets one ``nodes: NodeArguments``."""
-    return _grouped(function, "nodes", NodeArguments, _NODE_OPTIONS)
+    return grouped(function, "nodes", NodeArguments, _NODE_OPTIONS)
 
 
-def _grouped(
+def grouped(
     function: Callback, name: str, group: Any, options: Sequence[Callable[[Callback], Callback]]
 ) -> Callback:
     """Add ``options`` and hand them to ``function`` as one ``group`` object, whose fields they are."""

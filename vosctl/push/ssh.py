@@ -62,16 +62,16 @@ class _Client(paramiko.Transport):
 
 
 class SshTransport:
-    """One logged-in SSH connection, through jump hosts where ssh_config says so."""
+    """One logged-in SSH connection, through jump hosts where ssh_config says so; ``route`` ends earlier, if given."""
 
-    def __init__(self, node: Node, shared: SshShared) -> None:
+    def __init__(self, node: Node, shared: SshShared, route: tuple[Endpoint, ...] | None = None) -> None:
         self._node = node.name
         self._limit = shared.options.connect_timeout
         self._shared = shared
         self._hops: list[paramiko.Transport] = []
         self._proxy: Proxy | None = None
-        route = shared.config.route(node.connection)
-        self.login = route[-1].user
+        route = shared.config.route(node.connection) if route is None else route
+        self.login = route[-1].user if route else ""
         try:
             for endpoint in route:
                 self._pass(endpoint)
@@ -105,6 +105,23 @@ class SshTransport:
             transport.close()
         if self._proxy is not None:
             self._proxy.close()
+
+    def host_key(self, endpoint: Endpoint, kinds: Sequence[str]) -> paramiko.PKey | None:
+        """Return the key of one of ``kinds`` that a server behind the route shows, None where it has none."""
+        self._limit = endpoint.connect_timeout or self._shared.options.connect_timeout
+        transport = _Client(self._stream(endpoint))
+        transport.banner_timeout = transport.handshake_timeout = self._limit
+        try:
+            security = transport.get_security_options()
+            security.key_types = tuple(name for name in kinds if name in security.key_types)
+            self._handshake(transport, endpoint)
+            return transport.get_remote_server_key()
+        except NoAnswerError as error:
+            if isinstance(error.__cause__, paramiko.ssh_exception.IncompatiblePeer):
+                return None
+            raise
+        finally:
+            transport.close()
 
     def _pass(self, endpoint: Endpoint) -> None:
         limit = self._limit = endpoint.connect_timeout or self._shared.options.connect_timeout

@@ -24,7 +24,7 @@ def there(fleet: Fleet) -> Callable[..., Any]:
     return lambda function, *args, **kwargs: fleet.inside(None, lambda: function(*args, **kwargs))
 
 
-@pytest.fixture(params=["paramiko"])
+@pytest.fixture(params=["paramiko", "asyncssh"])
 def transport(request: pytest.FixtureRequest) -> str:
     """The name of each transport in turn."""
     return str(request.param)

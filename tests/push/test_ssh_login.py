@@ -224,7 +224,9 @@ def test_certificate_in_the_agent(reach, authority, tmp_path, monkeypatch):
         (("-h", "-n", HOST), "users", "signed by an authority that known_hosts does not name"),
     ],
 )
-def test_host_certificates(reach, fleet, server, authority, tmp_path, how, signer, words):
+def test_host_certificates(reach, fleet, server, authority, tmp_path, transport, how, signer, words):
+    if transport == "asyncssh":  # which checks certificates itself, in words of its own and without patterns
+        words = ASYNCSSH.get(words, words) if "*" not in how[2] else "principal mismatch"
     server(*how, key=signer)
     known = tmp_path / "known_hosts"
     known.write_text(f"@cert-authority [10.231.0.*]:{PORT},x {(authority / 'hosts.pub').read_text()}")
@@ -233,6 +235,13 @@ def test_host_certificates(reach, fleet, server, authority, tmp_path, how, signe
         assert result.status is Status.OK, result.error
     else:
         refused(result, "is not known", "certificate is not accepted", words)
+
+
+ASYNCSSH = {
+    f"it stands for 10.231.0.9, not for {HOST}": "principal mismatch",
+    "it was valid until 2021-01-01": "expired",
+    "it is not valid before 2040-01-01": "not yet valid",
+}
 
 
 def test_revoked_authority(reach, fleet, server, authority, tmp_path):

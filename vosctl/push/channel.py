@@ -18,6 +18,7 @@ MAX_PLAIN = 256 * 1024 * 1024
 STDERR_KEPT = 8192
 LINE_LIMIT = 65536
 POLL = 0.25
+TURNS = 64
 PROMPT_POLL = 0.02
 
 
@@ -107,7 +108,7 @@ class Channel:
             if self._ended:
                 return
             if view:
-                self._take(0.0)
+                self._take_waiting()
             if len(self._input) > MAX_FRAME:
                 raise ChannelError("more output than a frame may hold, and the input not read")
 
@@ -148,6 +149,15 @@ class Channel:
             raise ChannelEndedError("the stream ended")
         self._take(self._wait())
         self._take_stderr()
+
+    def _take_waiting(self) -> None:
+        """Take what has come, but let a command that prints without end not keep us from sending."""
+        before = -1
+        for _ in range(TURNS):
+            if self._ended or len(self._input) == before:
+                return
+            before = len(self._input)
+            self._take(0.0)
 
     def _take(self, timeout: float) -> None:
         try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 
-from vosctl.errors import UnreachableError
+from vosctl.errors import UnreachableError, UsageError
 from vosctl.push.local import LocalTransport
 from vosctl.push.options import PushOptions
-from vosctl.push.ssh import SshShared, SshTransport
+from vosctl.push.ssh import SshTransport
+from vosctl.push.ssh_shared import SshShared
 from vosctl.push.transport import Transport
 from vosctl.site.model import Node
 
@@ -20,6 +22,7 @@ class Connector:
     def __init__(self, options: PushOptions) -> None:
         self._options = options
         self._shared = SshShared.start(options)
+        self._kind = _library(options.transport)
 
     def open(self, node: Node, *, sleep: Callable[[float], None] = lambda _: None) -> Transport:
         """Return a new connection; raise UnreachableError where there is none.
@@ -33,7 +36,7 @@ class Connector:
         tries = max(self._options.tries, self._shared.config.endpoint(node.connection).attempts)
         for number in range(1, tries + 1):
             try:
-                return SshTransport(node, self._shared)
+                return self._kind(node, self._shared)
             except UnreachableError as error:
                 if number == tries or not error.passing:
                     raise _tried(error, number) from error
@@ -41,8 +44,21 @@ class Connector:
         raise AssertionError("at least one try")
 
 
+def _library(name: str) -> Callable[[Node, SshShared], Transport]:
+    """Return the transport of a name; ``auto`` is paramiko, which is always there."""
+    if name != "asyncssh":
+        return SshTransport
+    try:
+        return import_module("vosctl.push.ssh_async").AsyncTransport  # type: ignore[no-any-return]
+    except ImportError as error:
+        raise UsageError(
+            f"asyncssh cannot be used here: {error}",
+            hint="pip install 'vosctl[asyncssh]', or --transport paramiko",
+        ) from error
+
+
 def _tried(error: UnreachableError, tries: int) -> UnreachableError:
     if tries == 1:
         return error
     message = error.message.removeprefix(f"{error.node}: ")
-    return UnreachableError(error.node, f"{message} ({tries} tries)", hint=error.hint)
+    return type(error)(error.node, f"{message} ({tries} tries)", hint=error.hint)

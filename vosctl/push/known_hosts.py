@@ -84,6 +84,18 @@ class KnownHosts:
             return
         raise _unknown(node, endpoint, key, vouched)
 
+    def check_authority(self, node: str, endpoint: Endpoint, authority: bytes) -> None:
+        """Raise UnreachableError unless an authority, a public key in SSH's wire format, may vouch for the host."""
+        revoked = self._revoked(endpoint, (authority,))
+        if revoked is not None:
+            raise UnreachableError(
+                node,
+                f"the authority of {endpoint.known_as}'s certificate is marked @revoked in {revoked.where}",
+                hint="do not log in to this host",
+            )
+        if not any(known.key.asbytes() == authority for known in self._authorities(endpoint)):
+            raise not_accepted(node, endpoint, "it is signed by an authority that known_hosts does not name")
+
     def state(self, endpoint: Endpoint, key: paramiko.PKey) -> tuple[str, tuple[str, ...]]:
         """Return ``known``, ``new``, ``changed`` or ``revoked`` for a key, and the file:line of what is known."""
         if (found := self._revoked(endpoint, (key.asbytes(),))) is not None:
@@ -166,6 +178,15 @@ class KnownHosts:
                 if path not in self._files:
                     self._files[path] = _parse(path)
             return [self._files[path] for path in endpoint.known_hosts]
+
+
+def not_accepted(node: str, endpoint: Endpoint, reason: str) -> UnreachableError:
+    """Return the error for a host certificate."""
+    return UnreachableError(
+        node,
+        f"host key of {endpoint.known_as} is not known, and its certificate is not accepted: {reason}",
+        hint=f"see @cert-authority in {_quoted(endpoint)}, and ssh-keygen -Lf on the host's certificate",
+    )
 
 
 def _changed(node: str, endpoint: Endpoint, key: paramiko.PKey, known: list[Known]) -> UnreachableError:

@@ -8,19 +8,16 @@ import socket
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from time import monotonic
 
 import paramiko
 
 from vosctl.errors import NoAnswerError, UnreachableError
-from vosctl.push.known_hosts import KnownHosts
-from vosctl.push.options import PushOptions
 from vosctl.push.ssh_algorithms import chosen
 from vosctl.push.ssh_auth import login
-from vosctl.push.ssh_config import Endpoint, SshConfig
+from vosctl.push.ssh_config import Endpoint
 from vosctl.push.ssh_dial import Proxy, dial
-from vosctl.push.ssh_keys import Keys
+from vosctl.push.ssh_shared import SshShared
 from vosctl.push.transport import SSH_MARK
 from vosctl.site.model import Node
 
@@ -29,21 +26,6 @@ _POST_QUANTUM = "mlkem768x25519-sha256"
 
 # Without a handler of its own logging prints paramiko's errors to the terminal; ours say it better.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
-
-
-@dataclass(frozen=True, slots=True)
-class SshShared:
-    """What all connections of a run share: parsed files and options."""
-
-    options: PushOptions
-    config: SshConfig
-    known_hosts: KnownHosts
-    keys: Keys
-
-    @classmethod
-    def start(cls, options: PushOptions) -> SshShared:
-        """Return it with nothing parsed yet."""
-        return cls(options, SshConfig(options), KnownHosts(), Keys(options.passphrase))
 
 
 class _Client(paramiko.Transport):

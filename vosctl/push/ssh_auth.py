@@ -27,8 +27,8 @@ def login(
 ) -> None:
     """Authenticate; raise UnreachableError with all that was tried where nothing works."""
     tried: list[str] = []
-    with closing(_candidates(node, endpoint, keys, tried)) as candidates:
-        for name, key in candidates if endpoint.public_key else ():
+    with closing(candidates(node, endpoint, keys, tried)) as found:
+        for name, key in found if endpoint.public_key else ():
             error, go_on = _try(transport, endpoint.user, name, key, password)
             if not error:
                 return
@@ -40,7 +40,12 @@ def login(
         if not error:
             return
         tried.append(error)
-    raise UnreachableError(
+    raise denied(node, endpoint, tried)
+
+
+def denied(node: str, endpoint: Endpoint, tried: list[str]) -> UnreachableError:
+    """Return the error for a login that nothing opened; ``tried`` says what was tried."""
+    return UnreachableError(
         node,
         f"login as {endpoint.user} on {endpoint.known_as} failed: {'; '.join(tried) or 'there is no key to try'}",
         hint=f"the public key belongs into ~{endpoint.user}/.ssh/authorized_keys on the node; "
@@ -79,7 +84,7 @@ def _password(transport: paramiko.Transport, user: str, password: Secret) -> str
     return f"the password was taken, but the server wants {', '.join(more)} as well" if more else ""
 
 
-def _candidates(
+def candidates(
     node: str, endpoint: Endpoint, keys: Keys, tried: list[str]
 ) -> Generator[Candidate, None, None]:
     """Yield ssh-agent's keys, then those of files, each with its certificates first."""

@@ -10,8 +10,9 @@ import paramiko
 
 from vosctl.errors import VosctlError
 from vosctl.push.options import PushOptions
-from vosctl.push.ssh import SshShared, SshTransport
+from vosctl.push.ssh import SshTransport
 from vosctl.push.ssh_config import Endpoint
+from vosctl.push.ssh_shared import SshShared
 from vosctl.site.model import Node
 
 KINDS = (

@@ -33,7 +33,7 @@ class Connector:
         """
         if node.connection.kind == "local":
             return LocalTransport(node.name)
-        tries = max(self._options.tries, self._shared.config.endpoint(node.connection).attempts)
+        tries = max(self._options.tries, self._shared.config.route(node.connection)[-1].attempts)
         for number in range(1, tries + 1):
             try:
                 return self._kind(node, self._shared)

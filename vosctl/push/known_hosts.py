@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import os
 import shlex
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import paramiko
@@ -266,12 +269,23 @@ def _entry(line: str) -> HostKeyEntry | None:
         return None
 
 
+@cache
+def _salted(pattern: str) -> tuple[bytes, bytes]:
+    """Return salt and HMAC-SHA-1 of a hashed name, ``|1|salt|hash``; two empty ones for a broken one."""
+    try:
+        _, _, salt, digest = pattern.split("|")
+        return base64.b64decode(salt), base64.b64decode(digest)
+    except ValueError:
+        return b"", b""
+
+
 def _names(entry: HostKeyEntry, name: str) -> bool:
     """Whether the entry's names (hashed, with wildcards, negated) stand for the host."""
     matched = False
     for pattern in entry.hostnames:
         if pattern.startswith("|1|"):
-            matched = matched or HostKeys.hash_host(name, pattern) == pattern
+            salt, digest = _salted(pattern)
+            matched = matched or hmac.digest(salt, name.encode(), "sha1") == digest
         elif pattern.startswith("!") and matches(name, pattern[1:]):
             return False
         else:

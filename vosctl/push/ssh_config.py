@@ -83,12 +83,16 @@ class SshConfig:
         self._home = options.home or home
         self._lock = threading.Lock()
         self._resolver = cache(self._resolver_of)
+        self._routes = cache(self._route)
 
     def route(self, connection: Connection) -> tuple[Endpoint, ...]:
         """Return the servers to pass, the node last; raise UsageError for an ssh_config that cannot be followed.
 
         As with OpenSSH the jumps of the first jump host count, those of the ones behind it do not.
         """
+        return self._routes(connection)
+
+    def _route(self, connection: Connection) -> tuple[Endpoint, ...]:
         hops = [self.endpoint(connection)]
         while hops[0].jumps:
             if len(hops) > MAX_JUMPS:

@@ -14,6 +14,7 @@ TREE = {
     "LockedError": (errors.HostError, 2),
     "RolledBackError": (errors.HostError, 6),
     "UnreachableError": (errors.HostError, 4),
+    "NoAnswerError": (errors.UnreachableError, 4),
     "RelayError": (errors.VosctlError, 1),
 }
 

@@ -7,6 +7,7 @@
     │   ├── LockedError         exit 2   somebody else is at work on the node
     │   └── RolledBackError     exit 6   the node went back to what it ran before
     ├── UnreachableError        exit 4   no connection, or not the host key we know
+    │   └── NoAnswerError       exit 4   nobody answered, or not in time: another try may help
     └── RelayError              exit 1   the relay daemon cannot start or go on
 
 The relay and the node agent import this module on hosts with Python 3.9 and no packages.
@@ -68,6 +69,13 @@ class UnreachableError(HostError):
     """The node could not be talked to: network, host key or login."""
 
     exit_code = 4
+    passing = False
+
+
+class NoAnswerError(UnreachableError):
+    """Nobody answered, or not in time: what another try may well find otherwise."""
+
+    passing = True
 
 
 class RelayError(VosctlError):

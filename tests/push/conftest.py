@@ -22,3 +22,9 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def there(fleet: Fleet) -> Callable[..., Any]:
     """Return a function that calls another one on the controller's network, threads it starts included."""
     return lambda function, *args, **kwargs: fleet.inside(None, lambda: function(*args, **kwargs))
+
+
+@pytest.fixture(params=["paramiko", "asyncssh"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """The name of each transport in turn."""
+    return str(request.param)

@@ -22,7 +22,6 @@ Host edge-*
 Host alias
     HostKeyAlias the-edge
     IdentitiesOnly yes
-    ProxyCommand none
     ProxyJump one,deploy@two:2222
 Host two
     User never
@@ -31,8 +30,7 @@ Host two
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("HOME", str(tmp_path))  # paramiko expands IdentityFile by itself
+def home(tmp_path: Path) -> Path:
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh" / "config").write_text(CONFIG)
     return tmp_path
@@ -68,7 +66,7 @@ def test_inventory_wins_over_ssh_config(home):
         (Path("/k"),),
         (Path("/known"),),
     )
-    assert (found.required, found.agent) == (True, False)
+    assert (found.required, found.only, found.agent) == (True, True, True)
 
 
 def test_command_line_wins_over_inventory(home, tmp_path):
@@ -86,11 +84,11 @@ def test_command_line_wins_over_inventory(home, tmp_path):
     )
 
 
-def test_alias_jumps_and_no_proxy_command(home):
+def test_alias_and_jumps(home):
     found = endpoint(home, "alias")
-    assert (found.known_as, found.agent, found.jumps, found.proxy_command) == (
+    assert (found.known_as, found.only, found.jumps, found.proxy_command) == (
         "the-edge",
-        False,
+        True,
         ("one", "deploy@two:2222"),
         None,
     )

@@ -7,8 +7,9 @@ import pytest
 from tree_text import places, write
 
 from vosctl.site.inventory.load import load_inventory
-from vosctl.site.inventory.playbook import Playbook, load_playbook, targets
+from vosctl.site.inventory.playbook import Playbook, load_playbook, rollouts, targets
 from vosctl.site.problems import Problems
+from vosctl.site.rollout import Check, Gate, Order, Rollout, Size, Where
 from vosctl.site.tree import plain
 
 
@@ -36,12 +37,13 @@ def test_plays_with_their_places() -> None:
     )
     assert not problems.found
     first, second = playbook.plays
-    assert (first.name, first.hosts, first.serial) == ("Edges", ("edges:!edge-c",), "25%")
+    assert (first.name, first.hosts) == ("Edges", ("edges:!edge-c",))
+    assert first.rollout == Rollout("Edges", serial=(Size(25, percent=True),))
     assert (str(first.mark), str(first.hosts_mark)) == ("site.yml:1:3", "site.yml:2:10")
     assert first.source is not None
     assert plain(first.source.tree) == {"media": {"ptime": 30}, "user": "root"}
-    assert (second.name, second.hosts, second.serial, second.source) == (
-        "core, edge-c", ("core", "edge-c"), "2", None,
+    assert (second.name, second.hosts, second.rollout.serial, second.source) == (
+        "core, edge-c", ("core", "edge-c"), (Size(2),), None,
     )  # fmt: skip
 
 
@@ -103,3 +105,56 @@ def test_targets_are_hosts_in_inventory_order_with_the_vars_of_their_plays(tmp_p
     }
     assert list(chosen) == ["edge-a", "edge-b", "core-a"]
     assert places(found) == [("pattern-unmatched", "site.yml:3:11")]
+
+
+def test_rollout_in_ansibles_words() -> None:
+    playbook, problems = load(
+        """\
+        - name: Edges
+          hosts: all
+          serial: [1, 25%, "100%"]
+          max_fail_percentage: 0
+          order: shuffle
+          pause: 30
+          health:
+            - check: relay
+            - {check: calls, lost: 5%}
+            - {check: calls, lost: 0}
+            - {check: command, run: "nc -z sip 5060", where: controller, within: 3}
+            - {check: command, run: [systemctl, is-active, kamailio]}
+            - check: trace
+        """
+    )
+    assert not problems.found
+    assert playbook.plays[0].rollout == Rollout(
+        "Edges",
+        serial=(Size(1), Size(25, percent=True), Size(100, percent=True)),
+        max_fail_percentage=0,
+        order=Order.SHUFFLE,
+        pause=30.0,
+        health=(
+            Gate(Check.RELAY),
+            Gate(Check.CALLS, lost=Size(5, percent=True)),
+            Gate(Check.CALLS),
+            Gate(Check.COMMAND, 3.0, run="nc -z sip 5060", where=Where.CONTROLLER),
+            Gate(Check.COMMAND, run=("systemctl", "is-active", "kamailio")),
+            Gate(Check.TRACE),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "total", "count"), [("2", 9, 2), ("25%", 10, 2), ("25%", 3, 1), ("100%", 7, 7)]
+)
+def test_a_batch_is_rounded_down_but_never_empty(size: str, total: int, count: int) -> None:
+    assert Size.parse(size).of(total) == count
+
+
+def test_a_host_is_reached_with_the_first_play_that_names_it(tmp_path: Path) -> None:
+    Path("hosts.yml").write_text("all:\n  hosts: {a: , b: , c: }\n")
+    playbook, found = load("- {hosts: b, serial: 1}\n- {hosts: all}\n")
+    inventory = load_inventory((tmp_path / "hosts.yml",), found)
+    assert [rollout.hosts for rollout in rollouts(playbook, inventory, ("a", "b", "c"))] == [
+        ("b",),
+        ("a", "c"),
+    ]

@@ -8,11 +8,13 @@ from vosctl.cli.screen import errors_to
 from vosctl.compile.desired import Desired, Release
 from vosctl.compile.site import compile_site
 from vosctl.errors import UsageError
+from vosctl.push.journal import Journal
 from vosctl.relay.release import build_release
 from vosctl.report.problems import print_problems, summarize
+from vosctl.site.inventory.patterns import split
 from vosctl.site.model import Site
 from vosctl.site.problems import Problems
-from vosctl.site.read import SiteOptions, read_inputs, read_site
+from vosctl.site.read import SiteOptions, read_inputs, read_site, site_folder
 from vosctl.site.suggest import did_you_mean
 from vosctl.site.variables.explain import Layer, explain
 from vosctl.site.written import Places
@@ -32,9 +34,32 @@ def site_options_of(arguments: SiteArguments) -> SiteOptions:
     return SiteOptions(
         playbook=arguments.playbook,
         inventory=arguments.inventory,
-        limit=arguments.limit,
+        limit=with_failed(arguments),
         extra_vars=arguments.extra_vars,
     )
+
+
+FAILED = "@failed"
+
+
+def with_failed(arguments: SiteArguments) -> str | None:
+    """Return the limit with the nodes that the last apply did not bring to the end in place of ``@failed``."""
+    parts = split(arguments.limit or "")
+    if FAILED not in parts:
+        return arguments.limit
+    run = runs_of(arguments).last()
+    if run is None:
+        raise UsageError(
+            f"--limit {FAILED}: there was no apply here yet", hint="runs are kept in .vosctl/runs"
+        )
+    if not run.left:
+        raise UsageError(f"--limit {FAILED}: no node is left of the last apply, at {run.started}")
+    return ",".join(name for part in parts for name in (run.left if part == FAILED else (part,)))
+
+
+def runs_of(arguments: SiteArguments) -> Journal:
+    """Return the journal of the runs of the site that is meant."""
+    return Journal(site_folder(SiteOptions(playbook=arguments.playbook, inventory=arguments.inventory)))
 
 
 def explain_variable(options: SiteOptions, node: str, path: str) -> list[Layer]:

@@ -1,4 +1,4 @@
-"""Commands that talk to nodes: plan, apply, confirm, rollback, drift, status, facts."""
+"""Commands that talk to nodes: confirm, rollback, drift, status, facts, history; and what such commands share."""
 
 from __future__ import annotations
 
@@ -10,114 +10,39 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
+from vosctl.cli.asking import Passphrases, pausing
 from vosctl.cli.loading import load_desired, load_site
 from vosctl.cli.options import NodeArguments, SiteArguments, node_options, site_options
 from vosctl.cli.screen import errors_to, output, print_json
-from vosctl.plan.markdown import render as render_markdown
+from vosctl.cli.selection import narrowed
 from vosctl.push import api
 from vosctl.push.options import PushOptions
 from vosctl.push.result import HostResult, exit_code
 from vosctl.report.plans import print_plans
 from vosctl.report.progress import ProgressLine
 from vosctl.report.recap import as_json, print_recap
+from vosctl.report.rollout import print_history
 from vosctl.report.status import print_facts, print_status
 from vosctl.site.model import Site
 
 CHANGES_PENDING = 3
 
-_diff = click.option("-D", "--diff", is_flag=True, envvar="VOSCTL_DIFF", help="Show the lines that change.")
-_list_hosts = click.option("--list-hosts", is_flag=True, help="Only list the nodes that would be concerned.")
-_detailed = click.option(
+diff_option = click.option(
+    "-D", "--diff", is_flag=True, envvar="VOSCTL_DIFF", help="Show the lines that change."
+)
+detailed_option = click.option(
     "--detailed-exitcode",
     is_flag=True,
     envvar="VOSCTL_DETAILED_EXITCODE",
     help="Exit with 3 when changes are pending.",
 )
-_lockout = click.option(
-    "--allow-lockout",
-    is_flag=True,
-    help="Apply even if the new firewall seems to cut this machine's SSH; only the revert timer protects you then.",
-)
-
-
-@click.command(short_help="Show what apply would change.")
-@_diff
-@_list_hosts
-@_detailed
-@click.option("--markdown", is_flag=True, help="Markdown, for a pull request.")
-@site_options
-@node_options
-def plan(
-    site: SiteArguments,
-    nodes: NodeArguments,
-    *,
-    diff: bool,
-    list_hosts: bool,
-    detailed_exitcode: bool,
-    markdown: bool,
-) -> int:
-    """Show what apply would change on each node; change nothing."""
-    checked, desired = load_desired(site)
-    if list_hosts:
-        return _list(checked, site)
-    results = run_on_nodes(
-        site, checked, lambda **kw: api.plan_site(checked, desired, options=push_options(site, nodes), **kw)
-    )
-    if markdown:
-        click.echo("\n".join(render_markdown(r.plan) for r in results.values() if r.plan is not None))
-    return _report_plans(site, results, diff=diff, markdown=markdown, detailed=detailed_exitcode)
-
-
-@click.command(short_help="Bring the nodes to what the site says.")
-@click.option("-C", "--check", is_flag=True, envvar="VOSCTL_CHECK", help="Only show what would change.")
-@_diff
-@_list_hosts
-@_detailed
-@_lockout
-@click.option("--confirm-window", default=60.0, show_default=True, type=click.FloatRange(1, 3600),
-              envvar="VOSCTL_CONFIRM_WINDOW",
-              help="Seconds a node waits for the confirmation before it goes back.")  # fmt: skip
-@click.option("--no-confirm", is_flag=True, help="Leave the nodes armed: you confirm with 'vosctl confirm'.")
-@site_options
-@node_options
-def apply(
-    site: SiteArguments,
-    nodes: NodeArguments,
-    *,
-    check: bool,
-    diff: bool,
-    list_hosts: bool,
-    detailed_exitcode: bool,
-    allow_lockout: bool,
-    confirm_window: float,
-    no_confirm: bool,
-) -> int:
-    """Bring the nodes to what the site says, and prove that they can still be reached.
-
-    Each node takes a snapshot and arms a timer before anything changes; vosctl then confirms over a new
-    connection. A node that is not confirmed goes back to what it ran before, by itself.
-    """
-    checked, desired = load_desired(site)
-    if list_hosts:
-        return _list(checked, site)
-    options = push_options(
-        site,
-        nodes,
-        check=check,
-        confirm_window=confirm_window,
-        auto_confirm=not no_confirm,
-        allow_lockout=allow_lockout,
-    )
-    results = run_on_nodes(
-        site, checked, lambda **kw: api.apply_site(checked, desired, options=options, **kw)
-    )
-    return _report_plans(site, results, diff=diff, detailed=detailed_exitcode and check)
 
 
 @click.command(short_help="Show what moved on the nodes by itself.")
-@_diff
-@_detailed
+@diff_option
+@detailed_option
 @site_options
 @node_options
 def drift(site: SiteArguments, nodes: NodeArguments, *, diff: bool, detailed_exitcode: bool) -> int:
@@ -126,7 +51,7 @@ def drift(site: SiteArguments, nodes: NodeArguments, *, diff: bool, detailed_exi
     results = run_on_nodes(
         site, checked, lambda **kw: api.drift_site(checked, desired, options=push_options(site, nodes), **kw)
     )
-    return _report_plans(site, results, diff=diff, detailed=detailed_exitcode)
+    return report_plans(site, results, diff=diff, detailed=detailed_exitcode)
 
 
 @click.command(short_help="Keep what an apply left waiting.")
@@ -161,6 +86,30 @@ def facts(site: SiteArguments, nodes: NodeArguments) -> int:
     return _simple(site, nodes, api.facts_site, show=print_facts)
 
 
+@click.command(short_help="Show the last applies of each node.")
+@click.argument("names", metavar="[NODE]...", nargs=-1)
+@click.option("-n", "--last", default=20, show_default=True, type=click.IntRange(1, 100),
+              help="At most so many applies of each node.")  # fmt: skip
+@site_options
+@node_options
+def history(site: SiteArguments, nodes: NodeArguments, *, names: tuple[str, ...], last: int) -> int:
+    """Show the last applies of each node: when, by whom, which git revision, what changed, what became of it.
+
+    The node keeps the record itself: what other people applied from other machines is in it, too.
+    """
+    site = narrowed(site, names)
+    checked, _ = load_site(site)
+    results = run_on_nodes(
+        site, checked, lambda **kw: api.history_site(checked, options=push_options(site, nodes), **kw)
+    )
+    if site.json:
+        print_json(as_json(results))
+    else:
+        print_history(output(), results, last)
+        print_errors(results)
+    return exit_code(results)
+
+
 def _simple(
     site: SiteArguments,
     nodes: NodeArguments,
@@ -182,13 +131,17 @@ def _simple(
 
 
 def run_on_nodes(
-    site: SiteArguments, checked: Site, operation: Callable[..., dict[str, HostResult]]
+    site: SiteArguments,
+    checked: Site,
+    operation: Callable[..., dict[str, HostResult]],
+    *,
+    console: Console | None = None,
 ) -> dict[str, HostResult]:
-    """Run ``operation`` with a line of progress, which ``--json`` leaves out."""
+    """Run ``operation`` with a line of progress on the ``console``, which ``--json`` leaves out."""
     if site.json:
         return operation(processors=())
     try:
-        with ProgressLine(errors_to(), len(checked.selected)) as line:
+        with ProgressLine(console or errors_to(), len(checked.selected)) as line, pausing(line.paused):
             return operation(processors=(line,))
     except KeyboardInterrupt:
         errors_to().print(
@@ -197,7 +150,7 @@ def run_on_nodes(
         raise
 
 
-def _report_plans(
+def report_plans(
     site: SiteArguments,
     results: Mapping[str, HostResult],
     *,
@@ -205,6 +158,7 @@ def _report_plans(
     detailed: bool,
     markdown: bool = False,
 ) -> int:
+    """Write plans and recap, or JSON, and return the exit code."""
     if site.json:
         print_json(as_json(results))
     elif not markdown:
@@ -224,7 +178,8 @@ def print_errors(results: Mapping[str, HostResult]) -> None:
             console.print(f"vosctl: {result.error}", style="bold red")
 
 
-def _list(checked: Site, site: SiteArguments) -> int:
+def list_nodes(checked: Site, site: SiteArguments) -> int:
+    """Write the names of the nodes that a command is about."""
     if site.json:
         print_json(list(checked.selected))
     else:
@@ -244,6 +199,11 @@ def push_options(site: SiteArguments, nodes: NodeArguments, **more: Any) -> Push
         private_key=nodes.private_key,
         ssh_config=nodes.ssh_config,
         known_hosts=nodes.known_hosts,
+        passphrase=Passphrases(nodes.ssh_passphrase_file),
+        password=nodes.password_file or nodes.ask_pass,
+        become_password=nodes.become_password_file or nodes.ask_become_pass,
+        transport=nodes.transport,
+        tries=nodes.tries,
         holder=f"{getpass.getuser()}@{socket.gethostname()}",
         revision=_revision(site),
         **more,
@@ -264,4 +224,4 @@ def _revision(site: SiteArguments) -> str | None:
     return found.stdout.strip() or None
 
 
-COMMANDS = (plan, apply, confirm, rollback, drift, status, facts)
+COMMANDS = (confirm, rollback, drift, status, facts, history)

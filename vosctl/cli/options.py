@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 
+from vosctl.cli.asking import ask_option, file_option
 from vosctl.cli.screen import Wish
+from vosctl.secret import Secret
 
 Callback = Callable[..., int]
 
@@ -38,6 +40,13 @@ class NodeArguments:
     private_key: Path | None
     ssh_config: Path | None
     known_hosts: Path | None
+    transport: str
+    tries: int
+    password_file: Secret | None
+    ask_pass: Secret | None
+    become_password_file: Secret | None
+    ask_become_pass: Secret | None
+    ssh_passphrase_file: Secret | None
 
 
 class _Line(click.types.StringParamType):
@@ -74,21 +83,34 @@ _NODE_OPTIONS = (
                  help="ssh_config file [default: ~/.ssh/config]."),
     click.option("--known-hosts", type=_PATH, envvar="VOSCTL_KNOWN_HOSTS",
                  help="known_hosts file [default: ~/.ssh/known_hosts]."),
+    click.option("--transport", default="auto", show_default=True, envvar="VOSCTL_TRANSPORT",
+                 type=click.Choice(["auto", "paramiko", "asyncssh"]), help="The library that speaks SSH."),
+    click.option("--tries", default=1, show_default=True, type=click.IntRange(1, 10), envvar="VOSCTL_TRIES",
+                 help="How often to try to reach a node before anything was asked of it."),
+    file_option("--ssh-passphrase-file", variable="VOSCTL_SSH_PASSPHRASE_FILE",
+                help="File with the passphrase of the private key; or VOSCTL_SSH_PASSPHRASE."),
+    ask_option("--ask-pass", short="-k", variable="VOSCTL_ASK_PASS", prompt="SSH password: ",
+               help="Ask for a password to log in with where no key opens."),
+    file_option("--password-file", variable="VOSCTL_PASSWORD_FILE", help="File with that password."),
+    ask_option("--ask-become-pass", short="-K", variable="VOSCTL_ASK_BECOME_PASS",
+               prompt="BECOME password: ", help="Ask for sudo's password, for nodes with become: true."),
+    file_option("--become-password-file", variable="VOSCTL_BECOME_PASSWORD_FILE",
+                help="File with sudo's password."),
 )  # fmt: skip
 
 
 def site_options(function: Callback) -> Callback:
     """Add the playbook argument and the site options; the command gets one ``site: SiteArguments``."""
     playbook = click.argument("playbook", required=False, type=_PATH, envvar="VOSCTL_PLAYBOOK")
-    return _grouped(function, "site", SiteArguments, (playbook, *_SITE_OPTIONS))
+    return grouped(function, "site", SiteArguments, (playbook, *_SITE_OPTIONS))
 
 
 def node_options(function: Callback) -> Callback:
     """Add the connection options; the command gets one ``nodes: NodeArguments``."""
-    return _grouped(function, "nodes", NodeArguments, _NODE_OPTIONS)
+    return grouped(function, "nodes", NodeArguments, _NODE_OPTIONS)
 
 
-def _grouped(
+def grouped(
     function: Callback, name: str, group: Any, options: Sequence[Callable[[Callback], Callback]]
 ) -> Callback:
     """Add ``options`` and hand them to ``function`` as one ``group`` object, whose fields they are."""

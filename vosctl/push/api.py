@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from vosctl.compile.desired import Desired
 from vosctl.push import bans, operations
 from vosctl.push.apply import Apply
+from vosctl.push.journal import Entry
 from vosctl.push.options import PushOptions
 from vosctl.push.processor import Processor
-from vosctl.push.result import HostResult
+from vosctl.push.result import HostResult, Status
+from vosctl.push.rollout import RollOut, Watcher
 from vosctl.push.runner import run
+from vosctl.push.schedule import Batch
 from vosctl.site.model import Node, Site
 
 Results = dict[str, HostResult]
@@ -36,6 +40,55 @@ def apply_site(
     if options.check:
         return plan_site(site, desired, options=options, processors=processors)
     return run(_nodes(site), Apply(desired), options=options, processors=processors)
+
+
+def roll_out_site(
+    site: Site,
+    desired: Mapping[str, Desired],
+    *,
+    batches: Sequence[Batch],
+    options: PushOptions,
+    watcher: Watcher,
+    entry: Entry | None = None,
+    accepts: Callable[[str, str], bool] | None = None,
+    processors: Sequence[Processor] = (),
+) -> Results:
+    """Apply to the nodes of ``batches``, batch after batch, each held against its health gates before the next.
+
+    ``accepts``: see ``Apply``. Errors are in the results, never raised.
+    """
+    apply = Apply(desired, accepts)
+    return RollOut(site, apply, batches, options, processors, watcher, entry).run()
+
+
+def verify_site(
+    site: Site,
+    desired: Mapping[str, Desired],
+    *,
+    accepts: Callable[[str, str], bool],
+    options: PushOptions,
+    processors: Sequence[Processor] = (),
+) -> Results:
+    """Look at each selected node; {} where ``accepts`` holds for all of them.
+
+    Otherwise return a failure for each that moved or cannot be asked, and ``untouched`` for the others.
+    """
+    found = plan_site(site, desired, options=options, processors=processors)
+    for name, result in found.items():
+        if result.error is None and result.plan is not None and not accepts(name, result.plan.observed):
+            found[name] = replace(result, status=Status.FAILED, error=operations.moved(name))
+    bad = [name for name, result in found.items() if result.error is not None]
+    words = {"outcome": f"not touched: the plan does not hold for {', '.join(bad[:5])}"}
+    return {
+        name: result if name in bad else HostResult(name, Status.UNTOUCHED, report=words)
+        for name, result in found.items()
+        if bad
+    }
+
+
+def history_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
+    """Return under ``history`` in ``report`` the records of each selected node's last applies, oldest first."""
+    return run(_nodes(site), operations.Ask("history"), options=options, processors=processors)
 
 
 def drift_site(

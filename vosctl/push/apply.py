@@ -36,9 +36,13 @@ class Stage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Inspect, plan, apply, confirm."""
+    """Inspect, plan, apply, confirm.
+
+    ``accepts`` says of a node's name and the digest of its state whether a plan made earlier still holds.
+    """
 
     desired: Mapping[str, Desired]
+    accepts: Callable[[str, str], bool] | None = None
 
     def __call__(self, host: Host) -> HostResult:
         """Return ``ok`` where there was nothing to do, ``changed`` where it was done and confirmed."""
@@ -46,6 +50,8 @@ class Apply:
         session, observed = operations.inspect(host, desired)
         host.plan = operations.make(host, desired, observed)
         operations.refuse(host, host.plan)
+        if self.accepts is not None and not self.accepts(host.name, observed.digest):
+            raise operations.moved(host.name)
         if not host.plan and not (observed.pending and host.options.auto_confirm):
             return host.result(Status.OK, report=operations.busy(observed))
         _refuse_pending(host, observed)

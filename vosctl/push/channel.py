@@ -6,16 +6,20 @@ import json
 import struct
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Protocol
 
 from vosctl.plan.printable import printable
+from vosctl.secret import Secret
 
 MAX_FRAME = 64 * 1024 * 1024
 MAX_PLAIN = 256 * 1024 * 1024
 STDERR_KEPT = 8192
 LINE_LIMIT = 65536
 POLL = 0.25
+TURNS = 64
+PROMPT_POLL = 0.02
 
 
 class Pipe(Protocol):
@@ -49,6 +53,10 @@ class ChannelTimeoutError(ChannelError):
     """The command did not answer in time."""
 
 
+class PromptRefusedError(ChannelError):
+    """What was answered to a prompt is asked for again."""
+
+
 class Channel:
     """Frames over a Pipe: 4 bytes of length, big-endian, then zlib-packed JSON."""
 
@@ -59,6 +67,19 @@ class Channel:
         self._input = bytearray()
         self._stderr = bytearray()
         self._ended = False
+        self._prompt: tuple[bytes, Secret] | None = None
+        self._answered = False
+
+    def answer_prompt(self, prompt: bytes, answer: Secret) -> None:
+        """Answer ``prompt`` on standard error with a line of input, once, until ``forget_prompt``.
+
+        Asked a second time, the next receive raises PromptRefusedError.
+        """
+        self._prompt = (prompt, answer)
+
+    def forget_prompt(self) -> None:
+        """Take standard error for what it is from now on."""
+        self._prompt = None
 
     def restart_clock(self, at_least: float = 0.0) -> None:
         """Give what comes next the whole time limit, or ``at_least`` so many seconds."""
@@ -87,7 +108,7 @@ class Channel:
             if self._ended:
                 return
             if view:
-                self._take(0.0)
+                self._take_waiting()
             if len(self._input) > MAX_FRAME:
                 raise ChannelError("more output than a frame may hold, and the input not read")
 
@@ -129,6 +150,15 @@ class Channel:
         self._take(self._wait())
         self._take_stderr()
 
+    def _take_waiting(self) -> None:
+        """Take what has come, but let a command that prints without end not keep us from sending."""
+        before = -1
+        for _ in range(TURNS):
+            if self._ended or len(self._input) == before:
+                return
+            before = len(self._input)
+            self._take(0.0)
+
     def _take(self, timeout: float) -> None:
         try:
             data = self._pipe.read(timeout)
@@ -142,13 +172,30 @@ class Channel:
     def _take_stderr(self) -> None:
         while data := self._pipe.read_stderr():
             self._stderr += data
+            self._heed_prompt()
             del self._stderr[:-STDERR_KEPT]
+
+    def _heed_prompt(self) -> None:
+        if self._prompt is None or self._prompt[0] not in self._stderr:
+            return
+        prompt, answer = self._prompt
+        del self._stderr[: self._stderr.index(prompt) + len(prompt)]
+        if self._answered:
+            self._prompt = None
+            raise PromptRefusedError("the answer was not taken")
+        self._answered = True
+        self._write_all(answer.reveal().encode() + b"\n")
+
+    def _write_all(self, data: bytes) -> None:
+        with suppress(OSError):
+            while data:
+                data = data[self._pipe.write(data, self._wait()) :]
 
     def _wait(self) -> float:
         left = self._deadline - monotonic()
         if left <= 0:
             raise ChannelTimeoutError(f"no answer within {self._timeout:g} s")
-        return min(left, POLL)
+        return min(left, POLL if self._prompt is None else PROMPT_POLL)
 
 
 def encode(frame: Mapping[str, Any]) -> bytes:

@@ -47,7 +47,7 @@ class Host:
         self.step("connect")
         with self.timed("connect"):
             self._check()
-            self._transport = self._connector.open(self.node)
+            self._transport = self._connector.open(self.node, sleep=self.sleep)
             self._check()
             self._session = Session(
                 self.name,
@@ -55,6 +55,7 @@ class Host:
                 become=self.node.connection.become,
                 timeout=self.options.timeout,
                 keep_agent=self.root is None,
+                become_password=self.options.become_password,
             )
         return self._session
 

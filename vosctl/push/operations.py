@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vosctl.compile.desired import Desired
-from vosctl.errors import VosctlError
+from vosctl.errors import HostError, VosctlError
 from vosctl.plan.change import Plan
 from vosctl.plan.make import make_plan, only_drift
 from vosctl.plan.observed import Observed, parse
@@ -78,7 +78,7 @@ class Rollback:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Asks for ``status``, ``facts``, ``calls``, ``counters`` or ``bans``."""
+    """Asks for ``status``, ``facts``, ``calls``, ``counters``, ``bans`` or ``history``."""
 
     what: str
 
@@ -174,6 +174,13 @@ def refuse(host: Host, plan: Plan) -> None:
         )
     if plan.refusal and not host.options.allow_lockout:
         raise host.failure(f"refused: {plan.refusal}")
+
+
+def moved(node: str) -> HostError:
+    """Return the error for a node that is not any more what a stored plan was made from."""
+    return HostError(
+        node, "the node moved since the plan was made", hint="nothing was changed; make the plan anew"
+    )
 
 
 def confirm(host: Host, session: Session, identity: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from vosctl.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,10 @@ class PushOptions:
     - ``user``, ``private_key``, ``ssh_config``, ``known_hosts``: win over the inventory's.
     - ``home``: where ``.ssh`` lies (None: the user's home); ``agent``: whether to ask ssh-agent for keys.
     - ``system_ssh``: whether /etc/ssh/ssh_config and /etc/ssh/ssh_known_hosts are read, too.
+    - ``passphrase``: gives the passphrase of an encrypted key file, asked for once a file.
+    - ``password``: for logins that no key opens (never sent to jump hosts); ``become_password``: sudo's.
+    - ``transport``: ``paramiko``, ``asyncssh`` or ``auto``.
+    - ``tries``: how often a connection is tried before anything was asked of the node.
     - ``post_quantum``: offer ML-KEM first (65 ms of CPU more for each connection).
     """
 
@@ -42,3 +49,8 @@ class PushOptions:
     agent: bool = True
     system_ssh: bool = True
     post_quantum: bool = False
+    passphrase: Callable[[Path], Secret | None] | None = None
+    password: Secret | None = None
+    become_password: Secret | None = None
+    transport: str = "paramiko"
+    tries: int = 1

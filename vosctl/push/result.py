@@ -12,13 +12,14 @@ from vosctl.plan.change import Plan
 
 
 class Status(Enum):
-    """How a node came out of an operation; the words of the recap."""
+    """How a node came out of an operation; the words of the recap. ``UNTOUCHED``: the run stopped before it."""
 
     OK = "ok"
     CHANGED = "changed"
     FAILED = "failed"
     UNREACHABLE = "unreachable"
     ROLLED_BACK = "rolled_back"
+    UNTOUCHED = "untouched"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class HostResult:
 
     - ``plan`` is there as soon as a plan could be made, also when the apply then failed.
     - ``report`` is the node's answer to ``status`` and ``facts``, and what an apply did
-      (``changed``, ``restarted``, ``id``, and ``deadline`` while it waits for a confirmation).
+      (``changed``, ``restarted``, ``id``, and ``deadline`` while it waits for a confirmation);
+      ``batch`` and ``outcome`` say what became of the node in a rollout.
     - ``timings``: seconds by step name (``connect``, ``inspect``, ``plan``, ``apply``, ``confirm``).
     """
 

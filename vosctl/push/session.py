@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,9 +11,16 @@ from vosctl.errors import HostError, LockedError, UnreachableError
 from vosctl.plan.observed import SshPath
 from vosctl.plan.printable import printable
 from vosctl.push.agent import bundle
-from vosctl.push.channel import Channel, ChannelEndedError, ChannelError, ChannelTimeoutError
+from vosctl.push.channel import (
+    Channel,
+    ChannelEndedError,
+    ChannelError,
+    ChannelTimeoutError,
+    PromptRefusedError,
+)
 from vosctl.push.transport import SSH_MARK, Transport
-from vosctl.push.trouble import start_failure
+from vosctl.push.trouble import start_failure, wrong_password
+from vosctl.secret import Secret
 
 Frame = dict[str, Any]
 Progress = Callable[[str, int, int], None]
@@ -34,20 +42,36 @@ class Session:
     """
 
     def __init__(
-        self, node: str, transport: Transport, *, become: bool, timeout: float, keep_agent: bool = True
+        self,
+        node: str,
+        transport: Transport,
+        *,
+        become: bool,
+        timeout: float,
+        keep_agent: bool = True,
+        become_password: Secret | None = None,
     ) -> None:
         self._node = node
         command = ["python3", "-I", "-S", "-c", bundle.LOADER, bundle.digest()]
         if not keep_agent:
             command.append("once")
-        pipe = transport.open(["sudo", "-n", "--", *command] if become else command)
+        # A prompt that nothing else prints: the password goes to whoever prints it, over standard input alone.
+        prompt = f"[vosctl {secrets.token_hex(8)}] "
+        how = ["sudo", "-n", "--"] if become_password is None else ["sudo", "-S", "-p", prompt, "--"]
+        pipe = transport.open([*how, *command] if become else command)
         self._channel = Channel(pipe, timeout=timeout)
+        if become and become_password is not None:
+            self._channel.answer_prompt(prompt.encode(), become_password)
         self.ssh: SshPath | None = None
         self._heard = ""
         try:
             self._start()
+        except PromptRefusedError as error:
+            raise wrong_password(node, transport.login) from error
         except ChannelTimeoutError as error:
-            raise UnreachableError(node, f"the agent did not start: {error}", hint=_SLOW) from error
+            said = self._channel.stderr() if become else ""
+            tail = f" (it said: {said.splitlines()[-1]})" if said else ""
+            raise UnreachableError(node, f"the agent did not start: {error}{tail}", hint=_SLOW) from error
         except ChannelEndedError as error:
             login = transport.login if become else None
             raise start_failure(node, self._channel, heard=self._heard, login=login) from error
@@ -75,6 +99,7 @@ class Session:
             noise += len(line) + 1
             if noise > NOISE_LIMIT:
                 raise ChannelError("the login prints without end")
+        self._channel.forget_prompt()
         return line == b"NEED"
 
     def ask(self, request: Mapping[str, Any], *, expect: str, progress: Progress | None = None) -> Frame:

@@ -8,21 +8,19 @@ import socket
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from time import monotonic
 
 import paramiko
 
-from vosctl.errors import UnreachableError
-from vosctl.push.known_hosts import KnownHosts
-from vosctl.push.options import PushOptions
-from vosctl.push.ssh_auth import Keys, login
-from vosctl.push.ssh_config import Endpoint, SshConfig
+from vosctl.errors import NoAnswerError, UnreachableError
+from vosctl.push.ssh_algorithms import chosen
+from vosctl.push.ssh_auth import login
+from vosctl.push.ssh_config import Endpoint
 from vosctl.push.ssh_dial import Proxy, dial
+from vosctl.push.ssh_shared import SshShared
 from vosctl.push.transport import SSH_MARK
 from vosctl.site.model import Node
 
-KEEPALIVE = 15
 CHUNK = 65536
 _POST_QUANTUM = "mlkem768x25519-sha256"
 
@@ -30,36 +28,35 @@ _POST_QUANTUM = "mlkem768x25519-sha256"
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
-@dataclass(frozen=True, slots=True)
-class SshShared:
-    """What all connections of a run share: parsed files and options."""
+class _Client(paramiko.Transport):
+    """paramiko's Transport, which asks for host keys and certificates in an order of ours."""
 
-    options: PushOptions
-    config: SshConfig
-    known_hosts: KnownHosts
-    keys: Keys
+    wanted: tuple[str, ...] = ()
 
-    @classmethod
-    def start(cls, options: PushOptions) -> SshShared:
-        """Return it with nothing parsed yet."""
-        return cls(options, SshConfig(options), KnownHosts(), Keys())
+    @property
+    def preferred_keys(self) -> tuple[str, ...]:
+        """The host key algorithms: those wanted, then paramiko's own."""
+        own = super().preferred_keys
+        return (
+            *(name for name in self.wanted if name in own),
+            *(name for name in own if name not in self.wanted),
+        )
 
 
 class SshTransport:
-    """One logged-in SSH connection, through jump hosts where ssh_config says so."""
+    """One logged-in SSH connection, through jump hosts where ssh_config says so; ``route`` ends earlier, if given."""
 
-    def __init__(self, node: Node, shared: SshShared) -> None:
+    def __init__(self, node: Node, shared: SshShared, route: tuple[Endpoint, ...] | None = None) -> None:
         self._node = node.name
         self._limit = shared.options.connect_timeout
         self._shared = shared
         self._hops: list[paramiko.Transport] = []
         self._proxy: Proxy | None = None
-        endpoint = shared.config.endpoint(node.connection)
-        self.login = endpoint.user
+        route = shared.config.route(node.connection) if route is None else route
+        self.login = route[-1].user if route else ""
         try:
-            for spec in endpoint.jumps:
-                self._pass(shared.config.jump(spec, node.connection))
-            self._pass(endpoint)
+            for endpoint in route:
+                self._pass(endpoint)
         except BaseException:
             self.close()
             raise
@@ -91,15 +88,34 @@ class SshTransport:
         if self._proxy is not None:
             self._proxy.close()
 
+    def host_key(self, endpoint: Endpoint, kinds: Sequence[str]) -> paramiko.PKey | None:
+        """Return the key of one of ``kinds`` that a server behind the route shows, None where it has none."""
+        self._limit = endpoint.connect_timeout or self._shared.options.connect_timeout
+        transport = _Client(self._stream(endpoint))
+        transport.banner_timeout = transport.handshake_timeout = self._limit
+        try:
+            security = transport.get_security_options()
+            security.key_types = tuple(name for name in kinds if name in security.key_types)
+            self._handshake(transport, endpoint)
+            return transport.get_remote_server_key()
+        except NoAnswerError as error:
+            if isinstance(error.__cause__, paramiko.ssh_exception.IncompatiblePeer):
+                return None
+            raise
+        finally:
+            transport.close()
+
     def _pass(self, endpoint: Endpoint) -> None:
-        transport = paramiko.Transport(self._stream(endpoint))
+        limit = self._limit = endpoint.connect_timeout or self._shared.options.connect_timeout
+        transport = _Client(self._stream(endpoint))
         self._hops.append(transport)
-        transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = self._limit
+        transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = limit
         self._prefer(transport, endpoint)
         self._handshake(transport, endpoint)
         self._shared.known_hosts.check(self._node, endpoint, transport.get_remote_server_key())
-        login(self._node, transport, endpoint, self._shared.keys)
-        transport.set_keepalive(KEEPALIVE)
+        password = self._shared.options.password if endpoint.last else None
+        login(self._node, transport, endpoint, self._shared.keys, password)
+        watch(transport, endpoint)
 
     def _stream(self, endpoint: Endpoint) -> socket.socket | paramiko.Channel:
         if self._hops:
@@ -109,13 +125,14 @@ class SshTransport:
             return self._proxy.sock
         return dial(self._node, endpoint, self._limit)
 
-    def _prefer(self, transport: paramiko.Transport, endpoint: Endpoint) -> None:
+    def _prefer(self, transport: _Client, endpoint: Endpoint) -> None:
         security = transport.get_security_options()
         if not self._shared.options.post_quantum:
             security.kex = sorted(security.kex, key=lambda name: name == _POST_QUANTUM)
-        known = self._shared.known_hosts.preferred(endpoint)
-        first = [name for name in security.key_types if name in known]
-        security.key_types = (*first, *(name for name in security.key_types if name not in known))
+        transport.wanted = self._shared.known_hosts.preferred(endpoint)
+        for keyword, wish in endpoint.algorithms:
+            name = _SECURITY[keyword]
+            setattr(security, name, chosen(getattr(security, name), wish, keyword=keyword))
 
     def _handshake(self, transport: paramiko.Transport, endpoint: Endpoint) -> None:
         start = monotonic()
@@ -125,7 +142,7 @@ class SshTransport:
         except (paramiko.SSHException, EOFError, OSError) as error:
             late = monotonic() - start >= self._limit * 0.9
             why = f"none within {self._limit:g} s" if late else str(error) or "the server hung up"
-            raise UnreachableError(
+            raise NoAnswerError(
                 self._node,
                 f"no SSH handshake with {endpoint.address} port {endpoint.port}: {why}",
                 hint="is it an SSH server, and is it overloaded (MaxStartups)? --connect-timeout waits longer",
@@ -136,11 +153,32 @@ class SshTransport:
         try:
             return self._hops[-1].open_channel("direct-tcpip", where, ("127.0.0.1", 0), timeout=self._limit)
         except (paramiko.SSHException, EOFError, OSError) as error:
-            raise UnreachableError(
+            raise NoAnswerError(
                 self._node,
                 f"the jump host does not get through to {where[0]} port {where[1]}: {error}",
                 hint="try it from there: ssh -J JUMP HOST; sshd there needs AllowTcpForwarding",
             ) from error
+
+
+def watch(transport: paramiko.Transport, endpoint: Endpoint) -> None:
+    """Send keepalives; as many unanswered ones as the endpoint bears end the connection.
+
+    paramiko itself sends them without looking at the answers, and leaves the giving up to TCP.
+    """
+    interval = max(1, round(endpoint.alive_interval)) if endpoint.alive_interval else 0
+    transport.set_keepalive(interval)
+    sock = transport.sock
+    if interval and isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6):
+        limit = round(endpoint.alive_interval * endpoint.alive_count * 1000)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limit)
+
+
+_SECURITY = {
+    "kexalgorithms": "kex",
+    "ciphers": "ciphers",
+    "macs": "digests",
+    "hostkeyalgorithms": "key_types",
+}
 
 
 class SshPipe:

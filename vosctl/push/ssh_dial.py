@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import subprocess
+from time import monotonic
 
-from vosctl.errors import UnreachableError
+from vosctl.errors import NoAnswerError, UnreachableError
 from vosctl.push.ssh_config import Endpoint
 
 DEAD_AFTER_MS = 30000
@@ -16,7 +17,7 @@ def dial(node: str, endpoint: Endpoint, limit: float) -> socket.socket:
     """Return a connected socket; raise UnreachableError that says why there is none."""
     where = f"{endpoint.address} port {endpoint.port}"
     try:
-        sock = socket.create_connection((endpoint.address, endpoint.port), timeout=limit)
+        sock = _connected(endpoint, limit)
     except socket.gaierror as error:
         raise UnreachableError(
             node,
@@ -24,17 +25,17 @@ def dial(node: str, endpoint: Endpoint, limit: float) -> socket.socket:
             hint="give the node a `host` address in the inventory",
         ) from error
     except TimeoutError as error:
-        raise UnreachableError(
+        raise NoAnswerError(
             node,
             f"no answer from {where} within {limit:g} s",
             hint="is the node up, and does a firewall drop this? --connect-timeout waits longer",
         ) from error
     except ConnectionRefusedError as error:
-        raise UnreachableError(
+        raise NoAnswerError(
             node, f"{where} refuses connections", hint="is sshd running there, and on this port?"
         ) from error
     except OSError as error:
-        raise UnreachableError(
+        raise NoAnswerError(
             node, f"no way to {where}: {error.strerror or error}", hint="check address and route"
         ) from error
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -42,6 +43,30 @@ def dial(node: str, endpoint: Endpoint, limit: float) -> socket.socket:
         # A node that drops dead: unanswered keepalives end the connection after this long.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_AFTER_MS)
     return sock
+
+
+_FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
+
+
+def _connected(endpoint: Endpoint, limit: float) -> socket.socket:
+    """Return a TCP connection to the first address that takes it, of the family that AddressFamily allows."""
+    family = _FAMILIES.get(endpoint.family, socket.AF_UNSPEC)
+    found = socket.getaddrinfo(endpoint.address, endpoint.port, family, socket.SOCK_STREAM)
+    last: OSError = OSError("no address")
+    until = monotonic() + limit
+    for kind, _, _, _, address in found:
+        sock = socket.socket(kind, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(max(0.1, until - monotonic()))
+            if endpoint.bind:
+                sock.bind((endpoint.bind, 0))
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            last = error
+        else:
+            return sock
+    raise last
 
 
 class Proxy:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -30,6 +32,18 @@ class ProgressLine:
     ) -> None:
         if self._spinner is not None:
             self._spinner.stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the terminal to somebody who asks there."""
+        if self._spinner is None:
+            yield
+            return
+        self._spinner.stop()
+        try:
+            yield
+        finally:
+            self._spinner.start()
 
     def host_started(self, node: str) -> None:
         """Name the node that work begins on."""

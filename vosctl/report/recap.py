@@ -18,6 +18,7 @@ _STYLES = {
     Status.FAILED: "bold red",
     Status.UNREACHABLE: "bold red",
     Status.ROLLED_BACK: "bold magenta",
+    Status.UNTOUCHED: "cyan",
 }
 
 
@@ -52,12 +53,16 @@ def as_json(results: Mapping[str, HostResult]) -> dict[str, Any]:
 
 
 def _figures(result: HostResult) -> str:
+    if result.status is Status.UNTOUCHED:
+        return str(result.report.get("outcome", ""))
     plan = result.plan or Plan(node=result.node)
     figures = [f"changes={len(plan.changes)}"]
     if plan.drift:
         figures.append(f"drift={len(plan.drift)}")
     if plan.held:
         figures.append(f"held={len(plan.held)}")
+    if "batch" in result.report:
+        figures.append(f"batch {result.report['batch']}")
     if result.timings:
         figures.append(f"{sum(result.timings.values()):.1f} s")
     return "  ".join(figures)

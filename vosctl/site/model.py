@@ -14,6 +14,7 @@ from vosctl.secret import Secret
 from vosctl.site.decks import Rates
 from vosctl.site.filtering import DEFAULT_BANS, DEFAULT_LOGGING, Bans, Logging
 from vosctl.site.probes import Probe
+from vosctl.site.rollout import Rollout
 from vosctl.site.tree import Mark
 
 Address = IPv4Address | IPv6Address
@@ -384,9 +385,11 @@ class Node:
 class Site:
     """All nodes that a run concerns, and all of the inventory for what they refer to.
 
-    ``selected`` are the node names after the play's ``hosts`` and ``--limit``, in inventory order.
+    ``selected`` are the node names after the play's ``hosts`` and ``--limit``, in inventory order;
+    ``rollouts`` hold each of them once, in the order of the plays (without a playbook: ()).
     """
 
     directory: Path
     nodes: Mapping[str, Node]
     selected: tuple[str, ...]
+    rollouts: tuple[Rollout, ...] = ()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vosctl.site.check.schema import Kind, check_schema
 from vosctl.site.check.site import check_site
 from vosctl.site.inventory.load import Inventory, load_inventory
 from vosctl.site.inventory.patterns import limit
-from vosctl.site.inventory.playbook import Playbook, load_playbook, targets
+from vosctl.site.inventory.playbook import Playbook, load_playbook, rollouts, targets
 from vosctl.site.model import Site
 from vosctl.site.objects.site import build_site
 from vosctl.site.problems import Problem, Problems, Severity
@@ -96,7 +96,14 @@ def read_site(options: SiteOptions) -> tuple[Site, Problems]:
     )
     check_site(built, later)
     _add_news(problems, later)
-    return built.site, problems
+    book = inputs.playbook
+    found = rollouts(book, inputs.inventory, inputs.selected) if book is not None else ()
+    return replace(built.site, rollouts=found), problems
+
+
+def site_folder(options: SiteOptions) -> Path:
+    """Return the folder of the site that ``options`` point to, before anything is read."""
+    return _locate(options)[0]
 
 
 def read_inputs(options: SiteOptions, problems: Problems) -> Inputs:

@@ -68,7 +68,11 @@ class Apply:
             again = self._again()
             if again is not None:
                 return again
-            work = self._prepare()
+            try:
+                work = self._prepare()
+            except AgentError as error:
+                self._state.note("failed", id=self.identity, why=error.message)
+                raise
             if not work.changed:
                 return self._nothing(work)
             return self._change(work)

@@ -194,6 +194,20 @@ def _bans(state: State, request: dict[str, Any]) -> dict[str, Any]:
     return {"op": "bans", "bans": bans.listing(state)}
 
 
+def _health(state: State, request: dict[str, Any]) -> dict[str, Any]:
+    from vosctl.push.agent import health  # noqa: PLC0415
+
+    return health.look(state.node, request)
+
+
+def _history(state: State, request: dict[str, Any]) -> dict[str, Any]:
+    del request
+    from vosctl.push.agent import history  # noqa: PLC0415
+
+    _recover(state)
+    return {"op": "history", "history": history.read(state)}
+
+
 def _recover(state: State) -> str:
     if state.pending() is None:
         return ""
@@ -225,4 +239,6 @@ _HANDLERS: Mapping[str, Callable[[State, dict[str, Any]], dict[str, Any]]] = {
     "ban": _ban,
     "unban": _unban,
     "bans": _bans,
+    "health": _health,
+    "history": _history,
 }

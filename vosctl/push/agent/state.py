@@ -92,11 +92,7 @@ class State:
                 lines = stream.read().splitlines()
         except OSError:
             return []
-        found: list[dict[str, Any]] = []
-        for line in lines[-count - 8 :]:
-            with contextlib.suppress(ValueError):
-                found.append(_object(json.loads(line)))
-        return found[-count:]
+        return _parsed(lines[-count - 8 :])[-count:]
 
     def outcome(self, identity: str) -> dict[str, Any] | None:
         """Return the journal's last word (``confirmed``, ``reverted``, …) on an apply."""
@@ -105,10 +101,23 @@ class State:
         return next((entry for entry in found if entry.get("event") in last), None)
 
     def _shorten(self) -> None:
+        from vosctl.push.agent import history  # noqa: PLC0415  once in a thousand applies
+
         path = self.node.state("journal.jsonl")
         with open(path, "rb") as stream:
             lines = stream.read().splitlines(keepends=True)
-        durable.write(path, b"".join(lines[len(lines) // 2 :]), mode=0o600)
+        half = len(lines) // 2
+        records = history.fold(_parsed(lines[:half]))
+        kept = [json.dumps({"event": "record", **each}, separators=(",", ":")) + "\n" for each in records]
+        durable.write(path, "".join(kept).encode() + b"".join(lines[half:]), mode=0o600)
+
+
+def _parsed(lines: list[bytes]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            found.append(_object(json.loads(line)))
+    return found
 
 
 def guard_alive(node: Node, identity: str) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence as Listed
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vosctl.site.inventory.load import Inventory
 from vosctl.site.inventory.patterns import select
+from vosctl.site.inventory.rollout import read_rollout
 from vosctl.site.problems import Problems
+from vosctl.site.rollout import Rollout
 from vosctl.site.text.loader import load_file, shown
 from vosctl.site.tree import Mapping, Mark, Scalar, Sequence, Value
 from vosctl.site.variables.source import Source, variables
@@ -21,12 +24,12 @@ _OF_ANSIBLE = frozenset({
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Play:
-    """One play. ``hosts`` are patterns; ``serial`` is a count or a percentage as text (``2``, ``25%``)."""
+    """One play. ``hosts`` are patterns; those of ``rollout`` are not filled in: see ``rollouts``."""
 
     name: str
     hosts: tuple[str, ...]
     source: Source | None
-    serial: str | None
+    rollout: Rollout
     mark: Mark
     hosts_mark: Mark
 
@@ -49,7 +52,12 @@ def load_playbook(path: Path, problems: Problems) -> Playbook:
     if not isinstance(tree, Sequence):
         return Playbook((), tree)
     items = tuple(_without_ansible(item, index, problems) for index, item in enumerate(tree.items))
-    plays = tuple(play for item in items if isinstance(item, Mapping) for play in _plays(item, problems))
+    plays = tuple(
+        play
+        for index, item in enumerate(items)
+        if isinstance(item, Mapping)
+        for play in _plays(item, f"[{index}]", problems)
+    )
     return Playbook(plays, Sequence(items, tree.mark))
 
 
@@ -62,19 +70,37 @@ def targets(playbook: Playbook, inventory: Inventory, problems: Problems) -> dic
     return {host: tuple(found[host]) for host in inventory.hosts if host in found}
 
 
-def _plays(play: Mapping, problems: Problems) -> list[Play]:
+def rollouts(playbook: Playbook, inventory: Inventory, selected: Listed[str]) -> tuple[Rollout, ...]:
+    """Return how each play reaches those of the ``selected`` hosts that no earlier play reaches, in their order.
+
+    A host that several plays name has the variables of all and is changed once, with the first of them.
+    """
+    left = dict.fromkeys(selected)
+    found = []
+    for play in playbook.plays:
+        named = frozenset(select(inventory, play.hosts, play.hosts_mark, Problems()))
+        hosts = tuple(host for host in left if host in named)
+        for host in hosts:
+            del left[host]
+        if hosts:
+            found.append(replace(play.rollout, hosts=hosts))
+    return tuple(found)
+
+
+def _plays(play: Mapping, path: str, problems: Problems) -> list[Play]:
     hosts = play.get("hosts")
     patterns = _patterns(hosts)
     source = variables("play", play.get("vars"), problems, inline=True)
     if hosts is None or not patterns:
         return []
-    name, serial = play.get("name"), play.get("serial")
+    name = play.get("name")
+    title = name.text if isinstance(name, Scalar) else ", ".join(patterns)
     return [
         Play(
-            name=name.text if isinstance(name, Scalar) else ", ".join(patterns),
+            name=title,
             hosts=patterns,
             source=source,
-            serial=serial.text if isinstance(serial, Scalar) and serial.value is not None else None,
+            rollout=read_rollout(play, title, path, problems),
             mark=play.mark,
             hosts_mark=hosts.mark,
         )

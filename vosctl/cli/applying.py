@@ -1,0 +1,223 @@
+"""The commands that show what would change and change it: plan and apply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from vosctl.cli import job as jobs
+from vosctl.cli.job import Job
+from vosctl.cli.loading import runs_of
+from vosctl.cli.nodes import (
+    detailed_option,
+    diff_option,
+    list_nodes,
+    push_options,
+    report_plans,
+    run_on_nodes,
+)
+from vosctl.cli.options import NodeArguments, SiteArguments, node_options, site_options
+from vosctl.cli.rollout import RolloutArguments, rollout_options
+from vosctl.cli.screen import errors_to, output, print_json
+from vosctl.errors import VosctlError
+from vosctl.plan.markdown import render as render_markdown
+from vosctl.push import api, planfile
+from vosctl.push.journal import Entry
+from vosctl.push.options import PushOptions
+from vosctl.push.result import HostResult
+from vosctl.report.rollout import BatchLines, print_batches
+
+_list_hosts = click.option("--list-hosts", is_flag=True, help="Only list the nodes that would be concerned.")
+_lockout = click.option(
+    "--allow-lockout",
+    is_flag=True,
+    help="Apply even if the new firewall seems to cut this machine's SSH; only the revert timer protects you then.",
+)
+
+
+@click.command(short_help="Show what apply would change.")
+@diff_option
+@_list_hosts
+@detailed_option
+@click.option("--markdown", is_flag=True, help="Markdown, for a pull request.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False),
+              help="Keep the plan in this file, for 'vosctl apply FILE'.")  # fmt: skip
+@rollout_options
+@site_options
+@node_options
+def plan(
+    site: SiteArguments,
+    nodes: NodeArguments,
+    rollout: RolloutArguments,
+    *,
+    diff: bool,
+    list_hosts: bool,
+    detailed_exitcode: bool,
+    markdown: bool,
+    out: Path | None,
+) -> int:
+    """Show what apply would change on each node, and in which batches; change nothing.
+
+    With --out, the plan is kept in a file. 'vosctl apply FILE' does just that, or nothing at all where
+    the site or a node is not any more what the plan was made from.
+    """
+    job = jobs.fresh(site, rollout)
+    if list_hosts:
+        return list_nodes(job.site, site)
+    options = push_options(site, nodes)
+    results = _look(site, job, options)
+    if markdown:
+        click.echo("\n".join(render_markdown(r.plan) for r in results.values() if r.plan is not None))
+    elif not site.json:
+        print_batches(output(), job.batches, job.wishes.seed)
+    code = report_plans(site, results, diff=diff, markdown=markdown, detailed=detailed_exitcode)
+    if out is not None:
+        _keep(job, options, results, out)
+    return code
+
+
+@click.command(short_help="Bring the nodes to what the site says.")
+@click.option("-C", "--check", is_flag=True, envvar="VOSCTL_CHECK", help="Only show what would change.")
+@diff_option
+@_list_hosts
+@detailed_option
+@_lockout
+@click.option("--confirm-window", default=60.0, show_default=True, type=click.FloatRange(1, 3600),
+              envvar="VOSCTL_CONFIRM_WINDOW",
+              help="Seconds a node waits for the confirmation before it goes back.")  # fmt: skip
+@click.option("--no-confirm", is_flag=True, help="Leave the nodes armed: you confirm with 'vosctl confirm'.")
+@click.option(
+    "--resume", is_flag=True, help="Go on with the nodes that the last apply did not bring to the end."
+)
+@rollout_options
+@site_options
+@node_options
+def apply(
+    site: SiteArguments,
+    nodes: NodeArguments,
+    rollout: RolloutArguments,
+    *,
+    check: bool,
+    diff: bool,
+    list_hosts: bool,
+    detailed_exitcode: bool,
+    allow_lockout: bool,
+    confirm_window: float,
+    no_confirm: bool,
+    resume: bool,
+) -> int:
+    """Bring the nodes to what the site says, and prove that they can still be reached.
+
+    Each node takes a snapshot and arms a timer before anything changes; vosctl then confirms over a new
+    connection. A node that is not confirmed goes back to what it ran before, by itself.
+
+    In place of a playbook, the argument may be a file of 'vosctl plan --out'.
+    """
+    job = _job(site, rollout, resume=resume)
+    if isinstance(job, str):
+        errors_to().print(job)
+        if site.json:
+            print_json({})
+        return 0
+    if list_hosts:
+        return list_nodes(job.site, site)
+    options = push_options(
+        job.arguments,
+        nodes,
+        check=check,
+        confirm_window=confirm_window,
+        auto_confirm=not no_confirm,
+        allow_lockout=allow_lockout,
+    )
+    if check:
+        if not site.json:
+            print_batches(output(), job.batches, job.wishes.seed)
+        results = _look(site, job, options)
+    else:
+        results = _change(site, job, options)
+    return report_plans(site, results, diff=diff, detailed=detailed_exitcode and check)
+
+
+def _job(site: SiteArguments, rollout: RolloutArguments, *, resume: bool) -> Job | str:
+    if resume:
+        return jobs.resumed(site, rollout)
+    stored = planfile.read(site.playbook) if site.playbook is not None else None
+    return jobs.fresh(site, rollout) if stored is None else jobs.planned(site, rollout, stored)
+
+
+def _look(site: SiteArguments, job: Job, options: PushOptions) -> dict[str, HostResult]:
+    return run_on_nodes(
+        site, job.site, lambda **kw: api.plan_site(job.site, job.desired, options=options, **kw)
+    )
+
+
+def _change(site: SiteArguments, job: Job, options: PushOptions) -> dict[str, HostResult]:
+    console = Console(quiet=True) if site.json else errors_to()
+    print_batches(console, job.batches, job.wishes.seed)
+    stored = job.stored
+    accepts = None
+    if stored is not None:
+        fingerprint = job.fingerprint(stored.salt)
+
+        def accepts(node: str, digest: str) -> bool:
+            return stored.holds(node, digest, fingerprint)
+
+        moved = run_on_nodes(
+            site,
+            job.site,
+            lambda **kw: api.verify_site(job.site, job.desired, accepts=accepts, options=options, **kw),
+        )
+        if moved:
+            return moved
+    entry = _begin(job, options)
+    return run_on_nodes(
+        site,
+        job.site,
+        lambda **kw: api.roll_out_site(
+            job.site,
+            job.desired,
+            batches=job.batches,
+            options=options,
+            watcher=BatchLines(console),
+            entry=entry,
+            accepts=accepts,
+            **kw,
+        ),
+        console=console,
+    )
+
+
+def _begin(job: Job, options: PushOptions) -> Entry | None:
+    try:
+        return runs_of(job.arguments).begin(job.run(options))
+    except VosctlError as error:
+        errors_to().print(f"vosctl: {error}", style="yellow")
+        return None
+
+
+def _keep(job: Job, options: PushOptions, results: Mapping[str, HostResult], out: Path) -> None:
+    bad = [name for name, result in results.items() if result.error is not None]
+    if bad:
+        errors_to().print(f"{out} is not written: there is no plan for {', '.join(bad)}", style="bold red")
+        return
+    plans = {name: result.plan for name, result in results.items() if result.plan is not None}
+    fingerprint = job.fingerprint()
+    stored = planfile.PlanFile(
+        made=jobs.now(),
+        holder=options.holder,
+        revision=options.revision,
+        salt=fingerprint.salt,
+        fingerprint=fingerprint.of_site(job.desired, job.whole),
+        arguments=jobs.arguments_of(job.arguments),
+        wishes=dict(job.words),
+        observed=planfile.states(plans, fingerprint),
+        plans=planfile.shown(plans),
+    )
+    planfile.write(out, stored)
+    errors_to().print(f"{out}: apply it with: vosctl apply {out}")
+
+
+COMMANDS = (plan, apply)

@@ -1,0 +1,25 @@
+"""What all SSH connections of a run share: options, ssh_config, known_hosts and keys, each file parsed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vosctl.push.known_hosts import KnownHosts
+from vosctl.push.options import PushOptions
+from vosctl.push.ssh_config import SshConfig
+from vosctl.push.ssh_keys import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class SshShared:
+    """What all connections of a run share: parsed files and options."""
+
+    options: PushOptions
+    config: SshConfig
+    known_hosts: KnownHosts
+    keys: Keys
+
+    @classmethod
+    def start(cls, options: PushOptions) -> SshShared:
+        """Return it with nothing parsed yet."""
+        return cls(options, SshConfig(options), KnownHosts(), Keys(options.passphrase))

@@ -18,6 +18,7 @@ from vosctl.errors import RelayError
 from vosctl.relay.media import build
 from vosctl.relay.media.commands import Commands
 from vosctl.relay.media.plane import Plane
+from vosctl.relay.priority import give_way
 
 LINE_MAX = 8 << 20
 BACKLOG_MAX = 8 << 20
@@ -258,6 +259,7 @@ def main(argv: Sequence[str]) -> int:
     limit = raise_file_limit()
     plane = load_plane(run)
     plane.start(workers=workers, files=limit, epoll=options.epoll)
+    give_way()  # the workers stay what this process was started as
     host = Host(run, plane, Commands(plane, workers=workers, file_limit=limit))
     _LOG.info("ready: %d workers, at most %d open files, %s", workers, limit, plane.crypto or "no libcrypto")
     host.serve()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -22,6 +23,7 @@ from vosctl.relay.priority import give_way
 
 LINE_MAX = 8 << 20
 BACKLOG_MAX = 8 << 20
+GARBAGE = 10_000  # new objects before a look for cycles: calls leave none behind
 _LOG = logging.getLogger("vosctl.relay.media")
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
@@ -262,6 +264,8 @@ def main(argv: Sequence[str]) -> int:
     give_way()  # the workers stay what this process was started as
     host = Host(run, plane, Commands(plane, workers=workers, file_limit=limit))
     _LOG.info("ready: %d workers, at most %d open files, %s", workers, limit, plane.crypto or "no libcrypto")
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
     host.serve()
     plane.stop()
     os.close(lock)

@@ -101,7 +101,7 @@ class Generator:
     def flow(
         self, source: tuple[str, int], relay: tuple[str, int], expected: tuple[str, int], key: str = ""
     ) -> None:
-        """Add a flow; ``key`` is SRTP master key and salt in hex."""
+        """Add a flow; ``key`` is SRTP master key and salt in hex, or mode and key of a trunk: ``aes128:KEY``."""
         words = [str(word) for pair in (source, relay, expected) for word in pair]
         self._say(" ".join(["flow", *words, key]).strip())
 
@@ -114,6 +114,8 @@ class Generator:
             raise RuntimeError("the load generator ended")
         told: Run = json.loads(line)
         told["loss"] = 1 - told["received"] / told["sent"]
+        if told["altered"]:
+            raise RuntimeError(f"{told['altered']:g} of {told['received']:g} payloads were not decrypted")
         return told
 
     def _say(self, line: str) -> None:
@@ -124,9 +126,9 @@ class Generator:
 
 def build(program: Path) -> None:
     """Compile the load generator. Raises ``subprocess.CalledProcessError``."""
-    sources = [str(_SOURCES / name) for name in ("rtpload.c", "rtpseal.c")]
+    sources = [str(_SOURCES / name) for name in ("rtpload.c", "rtpseal.c", "rtpcrypt.c")]
     flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra"]
-    subprocess.run(["cc", *flags, "-o", str(program), *sources, "-lsrtp2"], check=True)
+    subprocess.run(["cc", *flags, "-o", str(program), *sources, "-lsrtp2", "-lcrypto"], check=True)
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def _result(name: str, unit: str, figure: float, peer_figure: float, peer: str =
 def _loaded(made: Bed, make: Make, mode: str, calls: int) -> Iterator[tuple[Subject, Generator]]:
     """Start a relay, make the calls, and let packets flow until every address is learned."""
     with make(made, mode) as subject, made.generator() as generator:
-        set_up(subject, generator, calls, srtp=mode == "srtp")
+        set_up(subject, generator, calls, mode)
         generator.run(min(calls, _CALLS) * _RATE, _WARM_SECONDS)
         yield subject, generator
 

@@ -129,8 +129,9 @@ def sdp(at: tuple[str, int], crypto: str = "") -> str:
     return "\r\n".join([*lines, ""])
 
 
-def set_up(subject: Subject, generator: Generator | None, calls: int, *, srtp: bool = False) -> None:
-    """Make ``calls`` calls and tell the generator of both directions of each; with ``srtp`` the callee's is SRTP."""
+def set_up(subject: Subject, generator: Generator | None, calls: int, mode: str = "none") -> None:
+    """Make ``calls`` calls and tell the generator of both directions of each; ``mode`` is the callee's encryption."""
+    srtp = mode == "srtp"
     keys: dict[str, Any] = {"vos_from": "acme", "vos_to": "ab"}
     if srtp:
         keys = {"transport_protocol": "RTP/SAVP", "flags": ["SDES-only-AES_CM_128_HMAC_SHA1_80"]}
@@ -146,7 +147,12 @@ def set_up(subject: Subject, generator: Generator | None, calls: int, *, srtp: b
         answered = subject.ng.answer(call, *tags, described, received_from=["IP4", callee[0]])
         if generator:
             generator.flow(caller, (RELAY_ADDRESS, target_port(answered)), callee)
-            generator.flow(callee, (RELAY_ADDRESS, target_port(offered)), caller, key.hex())
+            generator.flow(
+                callee,
+                (RELAY_ADDRESS, target_port(offered)),
+                caller,
+                f"{mode}:{KEYS[mode]}" if mode in KEYS else key.hex(),
+            )
 
 
 def tear_down(subject: Subject, calls: int) -> None:

@@ -5,7 +5,9 @@
  * nobody's, so the kernel drops them after this program has seen them. On standard input:
  *
  *     flow SOURCE PORT RELAY PORT EXPECTED PORT [KEY]    a flow: from, to, and where the relay is to send it;
- *                                                        KEY (60 hex digits): SRTP, AES_CM_128_HMAC_SHA1_80
+ *                                                        KEY (60 hex digits): SRTP, AES_CM_128_HMAC_SHA1_80;
+ *                                                        KEY (MODE:KEY): a trunk's encryption, with salt 0, and
+ *                                                        the relay is to send the payload in clear
  *     run RATE SECONDS TICK_US                           send RATE packets a second, those of a tick together;
  *                                                        TICK_US 0: one by one, evenly, and none to make up for
  *                                                        one that was late
@@ -39,6 +41,7 @@
 #define BATCH 64
 /* Headers alone, and a ring that a cache holds: who sends pays for this copy, and that is the relay. */
 #define RING_FRAME 128
+#define SEEN (HEADERS + 12 + 8)
 #define RING_BLOCK (1 << 16)
 #define RING_BLOCKS 16
 #define LATENCY_MAX 100000 /* microseconds; what takes longer counts as this */
@@ -53,6 +56,8 @@ struct flow {
     uint16_t expected_port, sequence;
     uint16_t length; /* of the frame, once sealed */
     struct seal *seal;
+    struct crypt *crypt;
+    uint8_t plain[RTP_BYTES - 12]; /* with `crypt`: the payload before it */
     uint64_t sent_ns[HISTORY], got[(1 << 16) / 64];
 };
 
@@ -62,7 +67,7 @@ static int raw;
 static uint8_t *ring;
 static uint32_t ring_at, ring_frames;
 static uint32_t histogram[LATENCY_MAX + 1];
-static uint64_t sent, refused, received, stray, repeated;
+static uint64_t sent, refused, received, stray, repeated, altered;
 
 static void die(const char *what)
 {
@@ -111,11 +116,11 @@ static void finish(struct flow *flow, size_t rtp)
 
 static void add_flow(const uint8_t link[14], const char *line)
 {
-    char source[64], relay[64], expected[64], key[64] = "";
+    char source[64], relay[64], expected[64], key[300] = "";
     unsigned port, relay_port, expected_port;
     struct flow *flow = calloc(1, sizeof *flow);
     if (!flow || flow_count == FLOWS_MAX ||
-        sscanf(line, "flow %63s %u %63s %u %63s %u %63s", source, &port, relay, &relay_port, expected,
+        sscanf(line, "flow %63s %u %63s %u %63s %u %299s", source, &port, relay, &relay_port, expected,
                &expected_port, key) < 6)
         die("flow");
     uint8_t *ip = flow->frame + 14, *rtp = flow->frame + HEADERS;
@@ -136,7 +141,11 @@ static void add_flow(const uint8_t link[14], const char *line)
     for (int i = 12; i < RTP_BYTES; i++)
         rtp[i] = (uint8_t)(0xd5 ^ (i * 7 + (int)flow_count)); /* PCMU; what it says does not matter */
     flow->sequence = (uint16_t)(flow_count * 17);
-    flow->seal = *key ? seal_new(key, flow_count) : NULL;
+    memcpy(flow->plain, rtp + 12, sizeof flow->plain);
+    if (strchr(key, ':'))
+        flow->crypt = crypt_new(key);
+    else if (*key)
+        flow->seal = seal_new(key, flow_count);
     finish(flow, RTP_BYTES);
     flows[flow_count++] = flow;
 }
@@ -149,6 +158,10 @@ static void next_packet(struct flow *flow, uint64_t now)
     store32(rtp + 4, (uint32_t)sequence * 160);
     if (flow->seal)
         finish(flow, seal_packet(flow->seal, rtp, RTP_BYTES));
+    if (flow->crypt) {
+        memcpy(rtp + 12, flow->plain, sizeof flow->plain);
+        crypt_packet(flow->crypt, rtp, RTP_BYTES);
+    }
     flow->sent_ns[sequence % HISTORY] = now;
     flow->got[sequence / 64] &= ~((uint64_t)1 << sequence % 64);
 }
@@ -191,6 +204,8 @@ static void take(const uint8_t *frame, uint32_t length, uint64_t at)
     }
     flow->got[sequence / 64] |= bit;
     received++;
+    /* As much of the payload as the copy holds. */
+    altered += flow->crypt && (length < SEEN || memcmp(rtp + 12, flow->plain, SEEN - HEADERS - 12) != 0);
     uint64_t began = flow->sent_ns[sequence % HISTORY];
     uint64_t took = at > began ? (at - began) / 1000 : 0;
     histogram[took < LATENCY_MAX ? took : LATENCY_MAX]++;
@@ -259,7 +274,7 @@ static uint64_t send_evenly(uint64_t wanted, double rate)
 
 static void run(double rate, double seconds, uint64_t tick_ns)
 {
-    sent = refused = received = stray = repeated = 0;
+    sent = refused = received = stray = repeated = altered = 0;
     memset(histogram, 0, sizeof histogram);
     take_all();
     uint64_t start = now_ns(), wanted = (uint64_t)(rate * seconds), done = 0, behind = 0, now;
@@ -288,10 +303,10 @@ static void run(double rate, double seconds, uint64_t tick_ns)
     struct tpacket_stats lost = {0};
     socklen_t size = sizeof lost;
     getsockopt(raw, SOL_PACKET, PACKET_STATISTICS, &lost, &size);
-    printf("{\"sent\": %lu, \"refused\": %lu, \"received\": %lu, \"stray\": %lu, \"repeated\": %lu, "
+    printf("{\"sent\": %lu, \"refused\": %lu, \"received\": %lu, \"stray\": %lu, \"repeated\": %lu, \"altered\": %lu, "
            "\"unseen\": %u, \"behind\": %lu, \"seconds\": %.4f, \"p50\": %.0f, \"p99\": %.0f, \"p999\": %.0f}\n",
-           sent, refused, received, stray, repeated, lost.tp_drops, behind, took, percentile(0.5), percentile(0.99),
-           percentile(0.999));
+           sent, refused, received, stray, repeated, altered, lost.tp_drops, behind, took, percentile(0.5),
+           percentile(0.99), percentile(0.999));
     fflush(stdout);
 }
 
@@ -320,7 +335,7 @@ static void open_raw(const char *name)
 /* rtpload INTERFACE RELAY-LINK-ADDRESS (12 hex digits) */
 int main(int count, char **words)
 {
-    static char line[512];
+    static char line[1024];
     uint8_t link[14] = {[6] = 2, [11] = 1, [12] = 8, [13] = 0};
     double rate, seconds;
     unsigned tick_us;

@@ -58,6 +58,7 @@ missing_for_tests() { # peers and tools that only tests, benches and fuzzers dri
     has sipsak || printf ' sipsak'
     has rtpengine || printf ' rtpengine-daemon'
     [ -e /usr/include/srtp2/srtp.h ] || printf ' libsrtp2-dev'
+    [ -e /usr/include/openssl/evp.h ] || printf ' libssl-dev'
     has systemd-analyze || printf ' systemd'
     has clang || printf ' clang'
     ls /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a >/dev/null 2>&1 || printf " $(fuzzer_runtime)"

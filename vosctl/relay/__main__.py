@@ -15,6 +15,7 @@ from typing import Callable, Dict, Optional, Sequence
 from vosctl.errors import RelayError, VosctlError
 from vosctl.relay import admin, folders, handover, keys, logs, privileges, supervise
 from vosctl.relay.paths import CONFIG, KEYS, RUN, RelayPaths
+from vosctl.relay.priority import give_way
 
 LOG = logging.getLogger("vosctl.relay")
 
@@ -120,6 +121,8 @@ def _status(_options: argparse.Namespace, paths: RelayPaths) -> int:
 def _process(options: argparse.Namespace, paths: RelayPaths) -> int:
     if options.supervised and not _tied_to(options.supervised):
         return 0
+    if options.command == "control":
+        give_way()
     logs.configure(options.command, options.log)
     paths.run.mkdir(mode=0o755, parents=True, exist_ok=True)
     paths = paths.entered()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -18,9 +19,11 @@ from vosctl.errors import RelayError
 from vosctl.relay.media import build
 from vosctl.relay.media.commands import Commands
 from vosctl.relay.media.plane import Plane
+from vosctl.relay.priority import give_way
 
 LINE_MAX = 8 << 20
 BACKLOG_MAX = 8 << 20
+GARBAGE = 10_000  # new objects before a look for cycles: calls leave none behind
 _LOG = logging.getLogger("vosctl.relay.media")
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
@@ -258,8 +261,11 @@ def main(argv: Sequence[str]) -> int:
     limit = raise_file_limit()
     plane = load_plane(run)
     plane.start(workers=workers, files=limit, epoll=options.epoll)
+    give_way()  # the workers stay what this process was started as
     host = Host(run, plane, Commands(plane, workers=workers, file_limit=limit))
     _LOG.info("ready: %d workers, at most %d open files, %s", workers, limit, plane.crypto or "no libcrypto")
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
     host.serve()
     plane.stop()
     os.close(lock)

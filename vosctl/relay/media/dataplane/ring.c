@@ -29,6 +29,7 @@
 #define RELAX() (void)0
 #endif
 #define SPIN_NS 30000 /* about what falling asleep and waking up cost the core and the packet */
+#define SHIFT_NS 4000000 /* a worker that goes first sleeps between packets every other of these */
 
 /* What a completion is about: the highest byte of its user_data; slot and buffer are below. */
 enum { RECEIVED = 1, SENT, CANCELLED, EPOLL };
@@ -253,6 +254,12 @@ static void look_out(const struct vos_ring *ring, uint64_t until_ns)
     }
 }
 
+/* A yield is no use to those whom a real-time worker goes before: they get the core only while it sleeps. */
+static bool may_look_out(const struct vos_ring *ring, uint64_t now)
+{
+    return ring->spin && (!ring->first || now / SHIFT_NS % 2);
+}
+
 /* Waits for one completion at least. Where packets come closer than a sleep is worth, the worker looks out for the
  * next one instead: it does so after a wait that was short, and no more after one that was long. */
 static void wait_for_one(struct vos_ring *ring, int timeout_ms)
@@ -265,7 +272,7 @@ static void wait_for_one(struct vos_ring *ring, int timeout_ms)
     if (*ring->cq_head != __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE))
         return;
     uint64_t began = now_ns();
-    if (ring->spin)
+    if (may_look_out(ring, began))
         look_out(ring, began + SPIN_NS);
     submit(ring, 1, timeout_ms);
     ring->spin = now_ns() - began < SPIN_NS;

@@ -33,6 +33,7 @@ struct vos_ring {
     bool table;    /* the kernel keeps a table of our sockets */
     bool may_spin; /* the kernel says without a call that something came */
     bool spin;     /* the last wait was short */
+    bool first;    /* the worker runs before all ordinary threads: they get no more of its core than it leaves */
     uint8_t *rings; /* both, in one mapping */
     size_t rings_size;
     struct io_uring_sqe *entries;

@@ -7,6 +7,7 @@
 
 #ifdef IORING_SETUP_DEFER_TASKRUN
 
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -136,6 +137,8 @@ struct vos_ring *vos_ring_new(struct vos_worker *worker)
         vos_ring_free(ring);
         return NULL;
     }
+    int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+    ring->first = policy == SCHED_FIFO || policy == SCHED_RR;
     ring->may_spin = params.features & FEATURE_RECENT;
     ring->table = ring->may_spin && make_table(ring);
     return ring;

@@ -29,7 +29,7 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class _Client(paramiko.Transport):
-    """paramiko's Transport, which asks for host keys and certificates in an order of ours."""
+    """paramiko's Transport, which asks for host keys and certificates in an order of ours and leaves no socket."""
 
     wanted: tuple[str, ...] = ()
 
@@ -41,6 +41,11 @@ class _Client(paramiko.Transport):
             *(name for name in self.wanted if name in own),
             *(name for name in own if name not in self.wanted),
         )
+
+    def close(self) -> None:
+        """End the connection, its socket too where no handshake began: paramiko leaves that one open."""
+        super().close()
+        self.sock.close()
 
 
 class SshTransport:

@@ -24,7 +24,8 @@ def test_what_a_gateway_sends_is_evened_and_rated(nodes, phones):
         back = ng.answer("one", "f", "t", callee.sdp(), **names)
         for n in (0, 2, 1, *range(3, 18), 19, 18):
             caller.send(packets[n], back)
-            time.sleep(0.02)
+            if n not in (2, 19):  # no look at the call falls between the two that change places
+                time.sleep(0.02)
         assert callee.drain(20) == packets
         (call,) = node.ask("calls")["calls"]
         legs = {leg["side"]: leg for leg in call["legs"]}
@@ -36,12 +37,11 @@ def test_what_a_gateway_sends_is_evened_and_rated(nodes, phones):
         found = ng.query("one")["SSRC"]
         ((ssrc, figures),) = found.items()
         assert int(ssrc) == struct.unpack("!I", packets[0][8:12])[0]
-        # A busy machine delays packets, so that samples differ; the leg's own figure above is of all of them.
-        assert 35 <= figures["lowest MOS"]["MOS"] <= figures["average MOS"]["MOS"]
-        assert figures["average MOS"]["MOS"] <= figures["highest MOS"]["MOS"] <= 44
+        assert figures["average MOS"]["MOS"] == 44
         assert figures["average MOS"]["packet loss"] == 0
         assert 3 <= figures["average MOS"]["samples"] <= 8
         assert figures["lowest MOS"]["samples"] == figures["highest MOS"]["samples"] == 1
+        assert figures["lowest MOS"]["MOS"] <= 44 <= figures["highest MOS"]["MOS"]
 
 
 def test_running_calls_keep_their_buffer_over_a_reload(nodes, phones):

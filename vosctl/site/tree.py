@@ -24,7 +24,8 @@ class Scalar:
     """One YAML scalar: the value YAML 1.2 core would give it, and the text as written.
 
     ``value`` is str, int, bool or None for a plain scalar (floats stay text, as ``value == text``,
-    with ``number`` set: money is parsed from the text, never from a binary float).
+    with ``number`` set: money is parsed from the text, never from a binary float). ``sealed`` ones
+    were encrypted: nobody may quote them.
     """
 
     value: str | int | bool | None
@@ -32,6 +33,10 @@ class Scalar:
     quoted: bool
     mark: Mark
     number: bool = False
+    sealed: bool = False
+
+    def __repr__(self) -> str:
+        return f"Scalar({'<secret>' if self.sealed else repr(self.text)}, {self.mark})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,13 +63,23 @@ class Mapping:
 Value: TypeAlias = Scalar | Sequence | Mapping
 
 
-def plain(value: Value) -> Any:
-    """Return the value as plain dicts, lists and scalars (for schema validation and templates)."""
+def plain(value: Value, *, sealed: bool = True) -> Any:
+    """Return the value as plain dicts, lists and scalars (for schema validation and templates).
+
+    Without ``sealed``, entries whose value was encrypted are left out.
+    """
     if isinstance(value, Scalar):
         return value.value
     if isinstance(value, Sequence):
-        return [plain(item) for item in value.items]
-    return {key: plain(item) for key, item in value.items.items()}
+        return [plain(item, sealed=sealed) for item in value.items if sealed or not is_sealed(item)]
+    return {
+        key: plain(item, sealed=sealed) for key, item in value.items.items() if sealed or not is_sealed(item)
+    }
+
+
+def is_sealed(value: Value | None) -> bool:
+    """Return whether a value was encrypted."""
+    return isinstance(value, Scalar) and value.sealed
 
 
 def at(value: Value, path: tuple[str | int, ...]) -> Value | None:

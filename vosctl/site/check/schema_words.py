@@ -36,11 +36,10 @@ class _Fault:
     secret: bool
 
     @classmethod
-    def of(cls, error: ValidationError) -> _Fault:
+    def of(cls, error: ValidationError, *, sealed: bool) -> _Fault:
         schema = error.schema if isinstance(error.schema, MappingABC) else {}
-        return cls(
-            str(error.validator), error.validator_value, schema, error.instance, bool(schema.get("x-secret"))
-        )
+        secret = sealed or bool(schema.get("x-secret"))
+        return cls(str(error.validator), error.validator_value, schema, error.instance, secret)
 
 
 def problem_of(
@@ -54,7 +53,7 @@ def problem_of(
     value = at(root, path)
     if value is None:  # cannot happen while plain() mirrors the tree
         value, path = root, ()
-    fault = _Fault.of(error)
+    fault = _Fault.of(error, sealed=isinstance(value, Scalar) and value.sealed)
     if fault.keyword == "additionalProperties":
         yield from _unknown_keys(fault, value, path, prefix, fields)
     elif _is_about_a_name(error):
@@ -72,7 +71,7 @@ def shown(value: Value, *, secret: bool = False) -> str:
         return "a list"
     if value.value is None:
         return "nothing"
-    if secret:
+    if secret or value.sealed:
         return "text" if value.quoted else "an unquoted value"
     text = value.text if len(value.text) <= _SHOWN else value.text[:_SHOWN] + "…"
     return (
@@ -143,7 +142,7 @@ def _hint_for_type(wanted: list[str], value: Value, *, secret: bool) -> str:
         return "write names as keys, without '- '" if wanted[0] == "object" else ""
     if value.value is None:
         return ""
-    text = "…" if secret else value.text
+    text = "…" if secret or value.sealed else value.text
     if wanted[0] == "array":
         return f"write a list: [{text}]"
     if wanted[0] == "string" and not value.quoted:
@@ -159,14 +158,15 @@ def _fits(kind: str, text: str) -> bool:
 
 def _choice(fault: _Fault, value: Value) -> tuple[str, str, str]:
     choices = [str(choice) for choice in fault.wanted if choice is not None]
-    guess = did_you_mean(value.text, choices) if isinstance(value, Scalar) else ""
+    scalar = value if isinstance(value, Scalar) and not fault.secret else None
+    guess = did_you_mean(scalar.text, choices) if scalar else ""
     message = f"must be one of {', '.join(choices)}, not {shown(value, secret=fault.secret)}{guess}"
     hint = ""
-    if isinstance(value, Scalar) and value.text in choices:
+    if scalar and scalar.text in choices:
         hint = (
-            f"write it without quotes: {value.text}"
-            if value.quoted
-            else f'put quotes round it: "{value.text}"'
+            f"write it without quotes: {scalar.text}"
+            if scalar.quoted
+            else f'put quotes round it: "{scalar.text}"'
         )
     return "not-one-of", message, hint
 
@@ -174,7 +174,7 @@ def _choice(fault: _Fault, value: Value) -> tuple[str, str, str]:
 def _range(fault: _Fault, value: Value) -> tuple[str, str, str]:
     low, high = fault.schema.get("minimum"), fault.schema.get("maximum")
     limits = f"from {low} to {high}" if None not in (low, high) else f"at least {low}"
-    return "out-of-range", f"must be {limits}, not {shown(value)}", ""
+    return "out-of-range", f"must be {limits}, not {shown(value, secret=fault.secret)}", ""
 
 
 def _pattern(fault: _Fault, value: Value) -> tuple[str, str, str]:

@@ -1,37 +1,55 @@
-"""Cross check of secrets: keys and passwords that stand in plain text, one warning a file."""
+"""Cross check of secrets: keys and passwords that stand in plain text, one finding a file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from vosctl.site.check.findings import Findings
-from vosctl.site.objects.fields import Fields
-from vosctl.site.tree import Mark
+from vosctl.site.secrets import is_kept_secret
+from vosctl.site.tree import Mapping, Mark, Scalar, Value, is_sealed
+
+_TREES = ("keys", "gateways", "relay", "firewall", "password", "become_password", "become_pass", "ssh_pass")
 
 
 def check_plain_secrets(findings: Findings) -> None:
-    """Warn of plain keys and passwords outside of example sites (``demo: true``)."""
+    """Report plain keys, passwords and webhooks outside of example sites (``demo: true``).
+
+    A warning where the site encrypts nothing; an error where it encrypts others: then this one was
+    forgotten.
+    """
     found: dict[Mark, str] = {}
     seen: set[int] = set()
+    encrypts = False
     for fields in findings.built.fields.values():
-        if fields.boolean("demo", default=False):
-            continue
-        for table, secret in (("keys", "value"), ("gateways", "password")):
-            entries = fields.below(table)
-            if id(entries.tree) not in seen:
-                seen.add(id(entries.tree))
-                found.update(_secrets(entries, secret))
+        plain = not fields.boolean("demo", default=False)
+        for name in _TREES:
+            tree = fields.tree.items.get(name) or fields.tree.items.get(f"ansible_{name}")
+            if tree is None or id(tree) in seen:
+                continue
+            seen.add(id(tree))
+            for path, value in _secrets(tree, name):
+                encrypts |= value.sealed
+                if plain and not value.sealed:
+                    found[value.mark] = path
+    _report(findings, found, forgotten=encrypts)
+
+
+def _report(findings: Findings, found: dict[Mark, str], *, forgotten: bool) -> None:
     by_file: dict[str, list[Mark]] = {}
     for mark in sorted(found):
         by_file.setdefault(mark.file, []).append(mark)
-    for marks in by_file.values():
+    add = findings.problems.error if forgotten else findings.problems.warn
+    for file, marks in by_file.items():
         more = f" ({len(marks)} secrets in this file)" if len(marks) > 1 else ""
-        message = f"a secret stands here in plain text{more}"
-        hint = "keep the file out of git, or mark an example site with demo: true"
-        findings.problems.warn("plain-secret", message, marks[0], path=found[marks[0]], hint=hint)
+        also = ", and others of this site are encrypted" if forgotten else ""
+        message = f"a secret stands here in plain text{more}{also}"
+        hint = f"encrypt it: vosctl vault encrypt {file}; or mark an example site with demo: true"
+        add("plain-secret", message, marks[0], path=found[marks[0]], hint=hint)
 
 
-def _secrets(table: Fields, key: str) -> Iterator[tuple[Mark, str]]:
-    for _, entry in table.entries():
-        if key in entry:
-            yield entry.mark(key), entry.at(key)
+def _secrets(value: Value, path: str) -> Iterator[tuple[str, Scalar]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items.items():
+            yield from _secrets(item, f"{path}.{key}")
+    elif isinstance(value, Scalar) and (is_sealed(value) or (is_kept_secret(path) and value.value)):
+        yield path, value

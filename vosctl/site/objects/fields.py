@@ -117,6 +117,10 @@ class Fields:
         try:
             return parse(value)
         except WrongValueError as wrong:
+            if value.sealed:  # what is wrong quotes the value
+                self.problems.error(wrong.rule, "the encrypted value does not fit here", value.mark, path=path,
+                                    hint=f"see it with: vosctl vault view {value.mark.file}")  # fmt: skip
+                return None
             self.problems.error(wrong.rule, wrong.message, value.mark, path=path, hint=wrong.hint)
             return None
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from posixpath import normpath
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
@@ -14,7 +15,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from vosctl.site.model import FileSpec, ServiceSpec
 from vosctl.site.objects.fields import Fields
 from vosctl.site.suggest import listed
-from vosctl.site.tree import Mark, Scalar
+from vosctl.site.tree import Mark, Scalar, is_sealed
 
 _OWNED_FOLDERS = ("/etc/vosctl", "/opt/vosctl", "/run/vosctl", "/run/vosctl-relay", "/var/lib/vosctl")
 _OWNED_FILES = re.compile(
@@ -26,24 +27,33 @@ _SYSCTL = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_/-]+)+")
 _JINJA = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
 
 
-def build_files(fields: Fields, folder: Path, context: Mapping[str, Any]) -> tuple[FileSpec, ...]:
+class Context(Protocol):
+    """What templates see; encrypted values are there for secret files only."""
+
+    def __call__(self, *, secret: bool) -> Mapping[str, Any]:
+        """Return the variables."""
+
+
+def build_files(fields: Fields, folder: Path, context: Context) -> tuple[FileSpec, ...]:
     """Return the files, sorted by path, with templates rendered.
 
-    ``folder`` is what template and source paths start from; ``context`` is what templates see.
+    ``folder`` is what template and source paths start from. A file whose content was encrypted is
+    secret whatever it says, and secret files are 0600 where they name no mode.
     """
     built = []
     for path, entry in fields.entries():
         mark = fields.tree.key_marks.get(path, entry.tree.mark)
-        content = _content(entry, folder, context, mark)
+        secret = entry.boolean("secret", default=False) or is_sealed(entry.tree.items.get("content"))
+        content = _content(entry, folder, partial(context, secret=secret), mark)
         if _check_path(entry, path, mark) and content is not None:
             built.append(
                 FileSpec(
                     path=path,
                     content=content,
-                    mode=_mode(entry.text("mode")),
+                    mode=_mode(entry.text("mode"), 0o600 if secret else 0o644),
                     owner=entry.text("owner") or "root",
                     group=entry.text("group") or "root",
-                    secret=entry.boolean("secret", default=False),
+                    secret=secret,
                     reload=entry.text("reload"),
                     mark=mark,
                 )
@@ -51,8 +61,8 @@ def build_files(fields: Fields, folder: Path, context: Mapping[str, Any]) -> tup
     return tuple(sorted(built, key=lambda file: file.path))
 
 
-def _mode(text: str | None) -> int:
-    return int(text, 8) if text and re.fullmatch(r"0?[0-7]{3,4}", text) else 0o644
+def _mode(text: str | None, default: int) -> int:
+    return int(text, 8) if text and re.fullmatch(r"0?[0-7]{3,4}", text) else default
 
 
 def _check_path(entry: Fields, path: str, mark: Mark) -> bool:
@@ -82,7 +92,7 @@ def _is_owned(path: str) -> bool:
     return inside or _OWNED_FILES.fullmatch(path) is not None
 
 
-def _content(entry: Fields, folder: Path, context: Mapping[str, Any], mark: Mark) -> str | None:
+def _content(entry: Fields, folder: Path, context: Callable[[], Mapping[str, Any]], mark: Mark) -> str | None:
     given = [key for key in _CONTENT if key in entry]
     if len(given) != 1:
         what = "none" if not given else f"{listed(given)}"
@@ -96,7 +106,7 @@ def _content(entry: Fields, folder: Path, context: Mapping[str, Any], mark: Mark
     if key == "content" or text is None:
         return text
     written = _read(entry, key, folder / text)
-    return written if key == "source" or written is None else _render(entry, written, context)
+    return written if key == "source" or written is None else _render(entry, written, context())
 
 
 def _read(entry: Fields, key: str, path: Path) -> str | None:
@@ -116,7 +126,7 @@ def _render(entry: Fields, text: str, context: Mapping[str, Any]) -> str | None:
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
         line = getattr(error, "lineno", None)
         message = f"the template fails{f' in line {line}' if line else ''} for {context['node']}: {error}"
-        hint = "templates see node, groups, host and the variables, without secrets"
+        hint = "templates see node, groups, host and the variables, encrypted ones only in files with secret: true"
         entry.error("template", message, key="template", hint=hint)
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -108,15 +109,23 @@ def _files(
     table = fields.below("files")
     if not table.tree.items:
         return ()
-    context: dict[str, Any] = {}
-    if any("template" in entry for _, entry in table.entries()):
-        context = {**_open_variables(fields.tree), "node": name, "groups": list(groups), "host": host}
+    about = {"node": name, "groups": list(groups), "host": host}
+
+    @cache
+    def context(*, secret: bool) -> dict[str, Any]:
+        return {**_open_variables(fields.tree, sealed=secret), **about}
+
     return build_files(table, shop.folder, context)
 
 
-def _open_variables(tree: Tree) -> dict[str, Any]:
-    """Return the variables that templates see: all but keys, passwords and the files themselves."""
-    shown: dict[str, Any] = {key: plain(value) for key, value in tree.items.items() if key not in _HIDDEN}
+def _open_variables(tree: Tree, *, sealed: bool) -> dict[str, Any]:
+    """Return the variables that templates see: all but keys, passwords and the files themselves.
+
+    Values that were encrypted are among them only for files that are secret themselves.
+    """
+    shown: dict[str, Any] = {
+        key: plain(value, sealed=sealed) for key, value in tree.items.items() if key not in _HIDDEN
+    }
     gateways = shown.get("gateways")
     for gateway in gateways.values() if isinstance(gateways, dict) else ():
         if isinstance(gateway, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
@@ -19,20 +20,30 @@ _resolve_key = lru_cache(maxsize=8192)(lint.resolve_key)
 
 
 def convert(
-    root: Node, display: str, problems: Problems, *, lines: int, prefix: tuple[str, ...] = ()
+    root: Node,
+    display: str,
+    problems: Problems,
+    *,
+    lines: int,
+    prefix: tuple[str, ...] = (),
+    sealed: Collection[int] = (),
 ) -> Value:
     """Return the tree of ``root``, composed from text of ``lines`` lines; marks name the file ``display``. What is wrong goes into ``problems``.
 
-    ``prefix`` is the path at which the tree stands among the variables.
+    ``prefix`` is the path at which the tree stands among the variables, ``sealed`` the ids of the
+    scalar nodes that were encrypted.
     """
-    return _Converter(display, problems, lines, prefix).value(root)
+    return _Converter(display, problems, lines, prefix, sealed).value(root)
 
 
 class _Converter:
     """One run over one file. Aliased collections become one shared object."""
 
-    def __init__(self, display: str, problems: Problems, lines: int, prefix: tuple[str, ...]) -> None:
+    def __init__(
+        self, display: str, problems: Problems, lines: int, prefix: tuple[str, ...], sealed: Collection[int]
+    ) -> None:
         self._lines = lines
+        self._sealed = sealed
         self._display = display
         self._problems = problems
         self._path: list[str] = list(prefix)
@@ -69,8 +80,12 @@ class _Converter:
 
     def _scalar(self, node: ScalarNode) -> Scalar:
         text = node.value
+        sealed = id(node) in self._sealed
         if node.style:  # libyaml says "" for a plain one
-            return Scalar(text, text, True, self._mark(node.start_mark))
+            return Scalar(text, text, True, self._mark(node.start_mark), sealed=sealed)
+        if sealed:  # what it says stays out of the cache
+            plain = lint.resolve(text)
+            return Scalar(plain.value, text, False, self._mark(node.start_mark), plain.number, sealed=True)
         plain = _resolve(text)
         mark = self._mark(node.start_mark)
         if plain.rule:
@@ -156,6 +171,10 @@ class _Converter:
         hint = "take the tag out"
         if tag == "!!str":
             hint = "take the tag out and put the text in quotes"
+        elif tag == "!secret":
+            hint = f"encrypt it: vosctl vault encrypt {self._display}"
+        elif tag == "!vault":
+            hint = f"bring ansible-vault's values over: vosctl vault import {self._display}"
         self._error("yaml-tag", f"the tag {tag} is not known here", self._mark(node.start_mark), hint)
 
     def _recursive(self, node: Node) -> Scalar:

@@ -13,6 +13,7 @@ from vosctl.site.problems import Problems
 from vosctl.site.text.compose import Composed, compose
 from vosctl.site.text.convert import convert
 from vosctl.site.tree import Mark, Scalar, Value
+from vosctl.vault.loading import unseal
 
 MAX_BYTES = 32 * 1024 * 1024
 _BOM = "\ufeff"
@@ -32,7 +33,8 @@ def load_file(path: Path, display: str, problems: Problems) -> Value | None:
     """Return the tree of a YAML file, or None where there is none; ``display`` is the file in marks.
 
     Never raises for what the file holds: unreadable, oversized, not UTF-8 and not YAML are problems.
-    An empty file is a null scalar.
+    An empty file is a null scalar. Encrypted values are decrypted with the keys at hand
+    (``vosctl.vault.keys.using``) and marked as sealed.
     """
     content = read_file(path, display, problems)
     return None if content is None else load_text(content, display, problems)
@@ -109,8 +111,13 @@ def _collector_paused() -> Iterator[None]:
         gc.enable()
 
 
-def _tree(composed: Composed, text: str, display: str, problems: Problems, prefix: tuple[str, ...]) -> Value:
+def _tree(
+    composed: Composed, text: str, display: str, problems: Problems, prefix: tuple[str, ...]
+) -> Value | None:
     if composed.root is None:
         return Scalar(None, "", False, Mark(display, 1, 1))
+    sealed = unseal(composed.root, text, display, problems) if composed.fault is None else ()
+    if sealed is None:
+        return None
     lines = len(_BREAK.findall(text)) + 1
-    return convert(composed.root, display, problems, lines=lines, prefix=prefix)
+    return convert(composed.root, display, problems, lines=lines, prefix=prefix, sealed=sealed)

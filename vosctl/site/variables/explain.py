@@ -71,7 +71,7 @@ def mask(value: Value, path: str) -> Value:
         return Mapping(items, value.key_marks, value.mark)
     if isinstance(value, Sequence):
         return Sequence(tuple(mask(item, f"{path}[{i}]") for i, item in enumerate(value.items)), value.mark)
-    if value.value is None or not is_secret_path(path):
+    if value.value is None or not (value.sealed or is_secret_path(path)):
         return value
     shown = f"<secret {Secret(value.text).fingerprint()}>"
     return Scalar(shown, shown, False, value.mark)

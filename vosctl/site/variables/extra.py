@@ -92,7 +92,7 @@ def _flow(text: str, mark: Mark, problems: Problems, *, prefix: tuple[str, ...] 
 def _moved(value: Value, mark: Mark) -> Value:
     here = Mark(mark.file, mark.line, value.mark.column)
     if isinstance(value, Scalar):
-        return Scalar(value.value, value.text, value.quoted, here, value.number)
+        return Scalar(value.value, value.text, value.quoted, here, value.number, value.sealed)
     if isinstance(value, Mapping):
         items = {key: _moved(item, mark) for key, item in value.items.items()}
         marks = {key: Mark(mark.file, mark.line, place.column) for key, place in value.key_marks.items()}

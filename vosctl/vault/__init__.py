@@ -1,0 +1,1 @@
+"""Secrets in YAML files: leaves encrypted one by one, readable and mergeable in git (docs/vault-format.md)."""

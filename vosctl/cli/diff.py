@@ -1,109 +1,148 @@
-"""``vosctl diff``: what a change in git does to traffic, node by node, before anything is pushed."""
+"""``vosctl diff``: what a change in git does, node by node, in words and with its risks, before anything is pushed."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import click
 
-from vosctl.cli.loading import load_site
-from vosctl.cli.options import SiteArguments, site_options
-from vosctl.cli.screen import output, print_json
-from vosctl.compile.desired import Desired, Ruleset
-from vosctl.compile.site import compile_site
-from vosctl.errors import InputError, UsageError
-from vosctl.plan.traffic import Revision, effects
-from vosctl.report.traffic import Effects, as_json, print_effects
-from vosctl.site.problems import Problem
-from vosctl.site.revision import checked_out, top_folder
+from vosctl.cli.diff_nodes import review_nodes
+from vosctl.cli.loading import site_options_of
+from vosctl.cli.options import NodeArguments, SiteArguments, node_options, site_options
+from vosctl.cli.screen import output
+from vosctl.errors import UsageError
+from vosctl.report.review import as_json, print_review
+from vosctl.report.review_markdown import render
+from vosctl.report.review_sarif import as_sarif
+from vosctl.review.make import review as make_review
+from vosctl.review.model import Review
+from vosctl.review.revisions import portable, read_revision
+from vosctl.review.risk import Level, Risk
+from vosctl.site.revision import top_folder
 
-_Nodes = dict[str, Desired]
+FOUND = 5
+"""Exit code: a risk that --fail-on names was found."""
+
+_GRAVER = {"any": tuple(Level), "warning": (Level.ERROR, Level.WARNING), "error": (Level.ERROR,)}
+_FORMATS = ("text", "markdown", "json", "sarif")
 
 
-@click.command(short_help="Show what a change in git does to traffic.")
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """How a review is written, and where to."""
+
+    form: str
+    out: Path | None
+    diff: bool
+    links: str
+    fallback: str
+    folder: str
+
+
+@click.command(short_help="Show what a change in git does, and its risks.")
 @click.argument("revisions")
+@click.option("--format", "form", type=click.Choice(_FORMATS), default="text", envvar="VOSCTL_DIFF_FORMAT",
+              help="Text for people, Markdown for a pull request, JSON or SARIF for machines.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file instead.")
+@click.option("-D", "--diff", "details", is_flag=True, help="Show what each finding is made of.")
+@click.option("--fail-on", "fail_on", multiple=True, metavar="RISK", envvar="VOSCTL_FAIL_ON",
+              help=f"Exit with {FOUND} where this risk is found: an id, error, warning or any; may be repeated.")  # fmt: skip
+@click.option("--link-base", envvar="VOSCTL_LINK_BASE", default="",
+              help="URL of the new revision's files, for the links in Markdown.")  # fmt: skip
+@click.option("--nodes", "running", is_flag=True,
+              help="Ask the nodes which revision each runs, and hold that against the one named.")  # fmt: skip
 @site_options
-def diff(site: SiteArguments, *, revisions: str) -> int:
-    """Compile two REVISIONS (A..B; A alone: A and the working tree) and say which traffic each node newly accepts or drops."""
+@node_options
+def diff(
+    site: SiteArguments,
+    nodes: NodeArguments,
+    *,
+    revisions: str,
+    form: str,
+    out: Path | None,
+    details: bool,
+    fail_on: tuple[str, ...],
+    link_base: str,
+    running: bool,
+) -> int:
+    """Compile two REVISIONS (A..B; A alone: A and the working tree) and say, per node, what changes.
+
+    Which traffic is newly accepted or dropped; gateways, limits, codecs, encryption and key ids; rates
+    and what they do to margins and routes; settings, services and files. Whatever deserves a second
+    look carries a risk with a stable id.
+    """
+    failing = _failing(fail_on)
+    options = portable(site_options_of(site))
+    code = 0
+    if running:
+        found, code = review_nodes(site, nodes, options, revisions)
+    else:
+        old, new = _names(revisions)
+        found = make_review(read_revision(options, old or "HEAD"), read_revision(options, new))
+    folder = Path.cwd().resolve().relative_to(top_folder().resolve()).as_posix()
+    fallback = os.path.normpath(f"{folder}/{options.playbook or 'inventory/hosts.yml'}")
+    form = "json" if site.json else form
+    _write(found, _Wanted(form, out, details, link_base or _pipeline_links(), fallback, folder))
+    return code or (FOUND if failing & found.risks.keys() else 0)
+
+
+def _names(revisions: str) -> tuple[str, str | None]:
     old, dots, new = revisions.partition("..")
     if new.startswith("."):
         raise UsageError(
             "vosctl diff takes A..B", hint=f"for the common ancestor: $(git merge-base {old} {new[1:]})"
         )
-    arguments = _portable(site)
-    before = _compiled(arguments, old or "HEAD")
-    after = _compiled(arguments, (new or "HEAD") if dots else None)
-    found = dict(_compared(before, after))
-    if site.json:
-        print_json(as_json(found))
-    else:
-        print_effects(output(), found)
-    return 0
+    return old, (new or "HEAD") if dots else None
 
 
-def _portable(site: SiteArguments) -> SiteArguments:
-    """Return the arguments as they hold in any revision: paths in the repository relative, others absolute."""
-    top = top_folder()
+def _failing(words: tuple[str, ...]) -> set[Risk]:
+    """Return the risks that the words of --fail-on name."""
+    known = {risk.value: {risk} for risk in Risk}
+    known |= {word: {risk for risk in Risk if risk.level in levels} for word, levels in _GRAVER.items()}
+    found: set[Risk] = set()
+    for word in (part.strip() for words_ in words for part in words_.split(",")):
+        if word not in known:
+            raise UsageError(f"--fail-on {word}: no such risk", hint=f"there are {', '.join(known)}")
+        found |= known[word]
+    return found
 
-    def moved(path: Path) -> Path:
-        whole = Path.cwd() / path
-        inside = whole.resolve().is_relative_to(top.resolve())
-        return Path(os.path.relpath(whole)) if inside else whole
 
-    extra = tuple(
-        f"@{Path(each[1:]).absolute()}" if each.startswith("@") else each for each in site.extra_vars
+def _pipeline_links() -> str:
+    """Return where the pipeline that runs this shows the repository's files; "" outside of GitHub and GitLab."""
+    server, repository, commit = (
+        os.environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "SHA")
     )
-    playbook = moved(site.playbook) if site.playbook else None
-    return replace(site, playbook=playbook, inventory=tuple(map(moved, site.inventory)), extra_vars=extra)
+    if server and repository and commit:
+        return f"{server}/{repository}/blob/{commit}"
+    project, commit = os.environ.get("CI_PROJECT_URL", ""), os.environ.get("CI_COMMIT_SHA", "")
+    return f"{project}/-/blob/{commit}" if project and commit else ""
 
 
-def _compiled(site: SiteArguments, revision: str | None) -> _Nodes:
-    """Return the nodes in a revision, None for the working tree; a wrong site's problems name the revision."""
-    if revision is None:
-        return compile_site(load_site(site, warn=False)[0], release=None)
-    with checked_out(revision) as folder, _inside(folder):
-        try:
-            return compile_site(load_site(site, warn=False)[0], release=None)
-        except InputError as error:
-            problems = cast("tuple[Problem, ...]", error.problems)
-            raise InputError(tuple(_of(revision, problem) for problem in problems)) from error
-
-
-def _of(revision: str, problem: Problem) -> Problem:
-    return replace(problem, mark=replace(problem.mark, file=f"{revision}:{problem.mark.file}"))
-
-
-@contextmanager
-def _inside(folder: Path) -> Iterator[None]:
-    here = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(here)
-
-
-def _compared(before: _Nodes, after: _Nodes) -> Iterator[tuple[str, Effects]]:
-    for name in sorted({*before, *after}):
-        if name not in before or name not in after:
-            yield name, Effects(new=name in after, gone=name in before)
-            continue
-        yield name, Effects(traffic=tuple(effects(_revisions(before[name], after[name]))))
-
-
-def _revisions(old: Desired, new: Desired) -> Iterator[Revision]:
-    """Yield both families where the filters differ; a node without a filter leaves all to the host's own rules."""
-    if (old.rulesets, old.sets) == (new.rulesets, new.sets):
+def _write(found: Review, wanted: _Wanted) -> None:
+    if wanted.form == "text" and wanted.out is None:
+        print_review(output(), found, diff=wanted.diff)
         return
-    before, after = ({each.family: each for each in node.rulesets} for node in (old, new))
-    for family in sorted({*before, *after}):
-        none = Ruleset(family, "", ())
-        yield Revision(before.get(family, none), old.sets, after.get(family, none), new.sets)
+    text = _text(found, wanted)
+    if wanted.out is None:
+        click.echo(text)
+    else:
+        wanted.out.write_text(text + "\n", encoding="utf-8")
+
+
+def _text(found: Review, wanted: _Wanted) -> str:
+    if wanted.form == "markdown":
+        return render(found, links=wanted.links, folder=wanted.folder)
+    if wanted.form == "sarif":
+        return json.dumps(as_sarif(found, fallback=wanted.fallback, folder=wanted.folder), indent=2)
+    if wanted.form == "json":
+        return json.dumps(as_json(found), indent=2, sort_keys=True, default=str)
+    console = output()
+    with console.capture() as capture:
+        print_review(console, found, diff=wanted.diff)
+    return capture.get().rstrip("\n")
 
 
 COMMANDS = (diff,)

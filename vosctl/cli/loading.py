@@ -14,7 +14,7 @@ from vosctl.report.problems import print_problems, summarize
 from vosctl.site.inventory.patterns import split
 from vosctl.site.model import Site
 from vosctl.site.problems import Problems
-from vosctl.site.read import SiteOptions, read_inputs, read_site, site_folder
+from vosctl.site.read import Inputs, SiteOptions, read_inputs, read_site, site_folder
 from vosctl.site.suggest import did_you_mean
 from vosctl.site.variables.explain import Layer, explain
 from vosctl.site.written import Places
@@ -64,6 +64,12 @@ def runs_of(arguments: SiteArguments) -> Journal:
 
 def explain_variable(options: SiteOptions, node: str, path: str) -> list[Layer]:
     """Return what each layer says of a node's variable; raise InputError where the files cannot be read."""
+    inputs = load_inputs(options, node)
+    return explain(inputs.inventory, node, inputs.play_vars.get(node, ()), inputs.extra_vars, path)
+
+
+def load_inputs(options: SiteOptions, node: str) -> Inputs:
+    """Return what was read of a site that has ``node``; raise InputError where the files cannot be read."""
     problems = Problems()
     inputs = read_inputs(options, problems)
     problems.raise_errors()
@@ -72,7 +78,7 @@ def explain_variable(options: SiteOptions, node: str, path: str) -> list[Layer]:
         raise UsageError(
             f"no host {node!r} in the inventory{near}", hint="vosctl plan --list-hosts shows them"
         )
-    return explain(inputs.inventory, node, inputs.play_vars.get(node, ()), inputs.extra_vars, path)
+    return inputs
 
 
 def show_warnings(problems: Problems, *, verbose: bool) -> None:

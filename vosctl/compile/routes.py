@@ -20,12 +20,12 @@ def files(site: Site, node: Node, memo: Memo) -> tuple[File, ...]:
     """Return the route file, or none where the node sells nothing."""
     if not node.rates.groups:
         return ()
-    vendors = tuple(_vendors(site, node))
+    sold = vendors(site, node)
     decks = [deck for _, deck in sorted(node.rates.groups.items())]
-    names = tuple((vendor.name, vendor.via) for vendor in vendors)
-    inputs = [*decks, *(part for vendor in vendors for part in (vendor.deck, vendor.guard))]
+    names = tuple((vendor.name, vendor.via) for vendor in sold)
+    inputs = [*decks, *(part for vendor in sold for part in (vendor.deck, vendor.guard))]
     content = memo.once(
-        lambda: _content(node.rates.currency, decks, vendors),
+        lambda: _content(node.rates.currency, decks, sold),
         "routes",
         node.rates.currency,
         names,
@@ -34,8 +34,12 @@ def files(site: Site, node: Node, memo: Memo) -> tuple[File, ...]:
     return (File(PATH, content),)
 
 
+def vendors(site: Site, node: Node) -> tuple[Vendor, ...]:
+    """Return the node's own vendors, and those of the nodes at the other ends of its trunks."""
+    return tuple(_vendors(site, node))
+
+
 def _vendors(site: Site, node: Node) -> Iterator[Vendor]:
-    """Yield the node's own vendors, and those of the nodes at the other ends of its trunks."""
     own = _routing(node)
     yield from (Vendor(name, None, *terms) for name, terms in own.items())
     for trunk in node.trunks.values():

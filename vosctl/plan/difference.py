@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from vosctl.secret import Secret
 
 MEMBERS_SHOWN = 200
 LINES_SHOWN = 2000
 
+_CONTEXT = 3
+_HUNK = re.compile(r"^@@ -(\d+)((?:,\d+)?) \+(\d+)((?:,\d+)?) @@$")
 _COUNTERS = re.compile(r"\[\d+:\d+\]")
 
 
@@ -33,10 +35,26 @@ def unified(old: bytes | None, new: bytes | None, *, name: str) -> tuple[str, ..
 
 def text_diff(old: str, new: str, *, old_name: str, new_name: str) -> tuple[str, ...]:
     """Return the unified diff of two texts, cut after LINES_SHOWN lines."""
-    lines = list(difflib.unified_diff(old.splitlines(), new.splitlines(), old_name, new_name, lineterm=""))
+    before, after = old.splitlines(), new.splitlines()
+    skipped = _alike(before, after)
+    cut = _alike(before[skipped:][::-1], after[skipped:][::-1])
+    skipped, cut = max(skipped - _CONTEXT, 0), max(cut - _CONTEXT, 0)
+    between = before[skipped : len(before) - cut], after[skipped : len(after) - cut]
+    lines = list(difflib.unified_diff(*between, old_name, new_name, lineterm="", n=_CONTEXT))
+    lines = [_HUNK.sub(lambda found: _moved_down(found, skipped), line) for line in lines]
     if not lines and old != new:
         lines = [f"--- {old_name}", f"+++ {new_name}", "line ends differ"]
     return _cut(lines, LINES_SHOWN, "lines")
+
+
+def _alike(old: Sequence[str], new: Sequence[str]) -> int:
+    """Return how many lines both begin with: long files mostly differ in a few, and difflib is slow on the rest."""
+    pairs = enumerate(zip(old, new, strict=False))
+    return next((at for at, (before, after) in pairs if before != after), min(len(old), len(new)))
+
+
+def _moved_down(hunk: re.Match[str], by: int) -> str:
+    return f"@@ -{int(hunk[1]) + by}{hunk[2]} +{int(hunk[3]) + by}{hunk[4]} @@"
 
 
 def secret_diff(old_digest: str, new_digest: str, *, key: bytes | None) -> tuple[str, ...]:

@@ -86,6 +86,11 @@ def read_site(options: SiteOptions) -> tuple[Site, Problems]:
     """
     problems = Problems()
     inputs = read_inputs(options, problems)
+    return build(inputs, problems), problems
+
+
+def build(inputs: Inputs, problems: Problems) -> Site:
+    """Return the site that was read, checked as a whole; what is wrong is added to ``problems``."""
     later = Problems()
     _check_schemas(inputs, later)
     _add_news(problems, later)
@@ -98,7 +103,7 @@ def read_site(options: SiteOptions) -> tuple[Site, Problems]:
     _add_news(problems, later)
     book = inputs.playbook
     found = rollouts(book, inputs.inventory, inputs.selected) if book is not None else ()
-    return replace(built.site, rollouts=found), problems
+    return replace(built.site, rollouts=found)
 
 
 def site_folder(options: SiteOptions) -> Path:

@@ -16,10 +16,15 @@ _INDEX = re.compile(r"\[(\d+)\]\.?")
 class Places:
     """Answers where a dotted path of a node's variables stands; the files are read at the first question."""
 
-    def __init__(self, options: SiteOptions) -> None:
+    def __init__(self, options: SiteOptions, *, inputs: Inputs | None = None) -> None:
         self._options = options
-        self._inputs: Inputs | None = None
+        self._inputs = inputs
         self._variables = cache(self._read)
+
+    @classmethod
+    def of(cls, inputs: Inputs) -> Places:
+        """Return the answers for a site that was read already."""
+        return cls(SiteOptions(), inputs=inputs)
 
     def find(self, node: str, path: str) -> Mark | None:
         """Return where ``path`` stands, or the nearest above it that somebody wrote; None where nobody did."""

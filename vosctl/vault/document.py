@@ -44,7 +44,7 @@ class Leaf:
     @property
     def is_token(self) -> bool:
         """Whether the value is encrypted: a plain scalar that begins as tokens do."""
-        return not self.node.style and self.node.value.startswith(TOKEN)
+        return not self.node.style and not self.node.tag and self.node.value.startswith(TOKEN)
 
     @property
     def is_marked(self) -> bool:

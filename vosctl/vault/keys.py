@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from vosctl.secret import Secret
+from vosctl.site.tree import Mark
 from vosctl.vault.primitives import stretch
 from vosctl.vault.recipients import Identity, Recipient, open_passphrase
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Which version of which document was read, and where."""
+
+    identifier: str
+    serial: int
+    mark: Mark
 
 
 def _none() -> tuple[()]:
@@ -28,6 +39,7 @@ class Keys:
         self._identities: tuple[Identity, ...] | None = None
         self._passwords: tuple[Secret, ...] | None = None
         self._opened: dict[Recipient, Identity | None] = {}
+        self.versions: list[Version] = []  # of the files that a site's loader opened
 
     @property
     def identities(self) -> tuple[Identity, ...]:

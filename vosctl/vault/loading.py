@@ -12,7 +12,7 @@ from vosctl.site.problems import Problem, Problems
 from vosctl.site.tree import Mark
 from vosctl.vault import ansible
 from vosctl.vault.document import HEADER, TOKEN, of_root
-from vosctl.vault.keys import at_hand
+from vosctl.vault.keys import Version, at_hand
 from vosctl.vault.opening import Opened, open_document
 
 
@@ -35,7 +35,9 @@ def unseal(root: Node, text: str, display: str, problems: Problems) -> Collectio
         return None
     if opened is None:
         return ()
-    remember(opened)
+    at_hand().versions.append(
+        Version(opened.header.identifier, opened.header.serial, opened.document.header_mark)
+    )
     return _filled(cast("MappingNode", root), opened)
 
 
@@ -48,12 +50,3 @@ def _filled(root: MappingNode, opened: Opened) -> Collection[int]:
         node.style = '"' if value.kind == "s" else ""
         sealed.add(id(node))
     return sealed
-
-
-def remember(opened: Opened) -> None:
-    """Note a document that was opened, for whoever listens."""
-    for heard in _listeners:
-        heard.append(opened)
-
-
-_listeners: list[list[Opened]] = []

@@ -6,12 +6,14 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from vosctl.site.problems import Problems
 from vosctl.site.secrets import is_kept_secret
+from vosctl.site.tree import Mark
 from vosctl.vault import header as headers
 from vosctl.vault import values as typed
-from vosctl.vault.document import HEADER, SECRET_TAG, Document, Leaf, Path, parse
+from vosctl.vault.document import SECRET_TAG, Document, Leaf, Path, parse
 from vosctl.vault.faults import refuse
 from vosctl.vault.header import Header, Stanza
 from vosctl.vault.opening import DataKey, Opened, about_key
@@ -62,29 +64,36 @@ def is_wanted(leaf: Leaf) -> bool:
 
 
 def encrypt(
-    document: Document, envelope: Envelope, *, wanted: Wanted = is_wanted, old: Opened | None = None
+    document: Document,
+    envelope: Envelope,
+    *,
+    wanted: Wanted = is_wanted,
+    old: Opened | None = None,
+    known: Mapping[str, Typed] = MappingProxyType({}),
 ) -> str:
     """Return the text with every wanted leaf encrypted and a header that proves it.
 
-    Tokens in the document are kept (they must open under ``old``, if its key is not the envelope's
-    they are made anew); a value that ``old`` has at the same path keeps its token byte for byte.
-    Raises InputError where a value's meaning is unclear or a token is not this document's.
+    Tokens in the document are kept where they open under the envelope's key, else made anew of what
+    they hold under ``old`` or, by their text, in ``known``; a value that ``old`` has at the same path
+    keeps its token byte for byte. Raises InputError where a value's meaning is unclear or a token is
+    nobody's.
     """
     problems = Problems()
     changes: dict[Path, str] = {}
     for leaf in document.leaves.values():
         if leaf.is_token:
-            changes[leaf.path] = _kept(leaf, envelope, old, problems)
+            token = _kept(leaf, envelope, old, known, problems)
+            if token != leaf.node.value:
+                changes[leaf.path] = token
         elif wanted(leaf):
             changes[leaf.path] = _token(leaf, envelope, old, problems)
     problems.raise_errors()
-    changes = {
-        path: token
-        for path, token in changes.items()
-        if document.leaves[path].node.value != token or document.leaves[path].is_marked
-    }
-    body = rewrite(document, changes)
-    return _with_header(body, envelope, document.display)
+    return _with_header(rewrite(document, changes), envelope, document.display)
+
+
+def unsealed(body: str, envelope: Envelope, display: str) -> str:
+    """Return a text with a header that proves nothing yet: what a person has to look at first."""
+    return body + ("" if body.endswith("\n") else "\n") + headers.render(_pending(envelope, display))
 
 
 def decrypt(opened: Opened, *, marked: bool) -> str:
@@ -107,23 +116,36 @@ def rewrite(document: Document, changes: Mapping[Path, str]) -> str:
     return body
 
 
+def source_of(document: Document, leaf: Leaf) -> str:
+    """Return a leaf's text as written, without an anchor before it."""
+    start, end = leaf.node.start_mark.index, leaf.node.end_mark.index
+    return _split(document.text[start:end], leaf)[1].rstrip()
+
+
 def _span(document: Document, leaf: Leaf, new: str) -> tuple[int, int, str]:
     """Return the part of the text that a leaf takes, and what is to stand there: an anchor and comments stay."""
     start, end = leaf.node.start_mark.index, leaf.node.end_mark.index
-    region = document.text[start:end]
-    anchor = ""
-    while (found := _PROPERTIES.match(region)) is not None and not (leaf.node.style and region[0] in "\"'|>"):
-        anchor = found["anchor"] + " " if found["anchor"] else anchor
-        region = region[found.end() :].lstrip()
+    anchor, region = _split(document.text[start:end], leaf)
     if leaf.node.style in ("|", ">"):
         kept = region.rstrip()
         trailing = region[len(kept) :]
-        comment = _BLOCK_COMMENT.match(region)
+        comment = None if new.startswith(("|", ">")) else _BLOCK_COMMENT.match(region)
         new += f" {comment['comment']}" if comment else ""
         end -= len(trailing.lstrip(" \t"))
     elif not region and document.text[start - 1 : start] == ":":
         new = " " + new
     return start, end, anchor + new
+
+
+def _split(region: str, leaf: Leaf) -> tuple[str, str]:
+    """Return the anchor (with a blank) and the value of a leaf's text; a tag is left out."""
+    anchor = ""
+    while (found := _PROPERTIES.match(region)) is not None:
+        anchor = found["anchor"] + " " if found["anchor"] else anchor
+        region = region[found.end() :].lstrip()
+        if not region or (leaf.node.style and region[0] == leaf.node.style):
+            break
+    return anchor, region
 
 
 def _shape(document: Document, leaf: Leaf, value: Typed) -> str:
@@ -134,11 +156,13 @@ def _shape(document: Document, leaf: Leaf, value: Typed) -> str:
     return block if block is not None else typed.render(value)
 
 
-def _kept(leaf: Leaf, envelope: Envelope, old: Opened | None, problems: Problems) -> str:
+def _kept(
+    leaf: Leaf, envelope: Envelope, old: Opened | None, known: Mapping[str, Typed], problems: Problems
+) -> str:
     token: str = leaf.node.value
     if envelope.key.decrypt(token, leaf.path) is not None:
         return token
-    value = old.key.decrypt(token, leaf.path) if old is not None else None
+    value = old.key.decrypt(token, leaf.path) if old is not None else known.get(token)
     if value is None:
         problems.error("vault-moved", "this value was encrypted for another place, another file or another data key", leaf.mark,
                        path=leaf.name, hint="write the plain value there, or put the encrypted one back where it was")  # fmt: skip
@@ -158,22 +182,22 @@ def _token(leaf: Leaf, envelope: Envelope, old: Opened | None, problems: Problem
 
 
 def _with_header(body: str, envelope: Envelope, display: str) -> str:
-    if not envelope.recipients:
-        raise refuse("vault-recipients", "nobody could ever open this file: it has no recipients", parse("", display).header_mark,
-                     hint="vosctl vault init, or vosctl vault recipients add")  # fmt: skip
     if body and not body.endswith("\n"):
         body += "\n"
-    header = Header(
-        envelope.key.identifier,
-        envelope.key.fingerprint,
-        envelope.serial,
-        _stanzas(envelope),
-        envelope.removed,
-        _PENDING,
-    )
+    header = _pending(envelope, display)
     pending = parse(body + headers.render(header), display)
-    assert pending.header is not None, HEADER
     return body + headers.render(replace(header, mac=envelope.key.mac(pending)))
+
+
+def _pending(envelope: Envelope, display: str) -> Header:
+    """Return the header with a MAC that is none yet."""
+    if not envelope.recipients:
+        raise refuse("vault-recipients", "nobody could ever open this file: it has no recipients", Mark(display, 1, 1),
+                     hint="vosctl vault init, or vosctl vault recipients add")  # fmt: skip
+    key = envelope.key
+    return Header(
+        key.identifier, key.fingerprint, envelope.serial, _stanzas(envelope), envelope.removed, _PENDING
+    )
 
 
 def _stanzas(envelope: Envelope) -> tuple[Stanza, ...]:

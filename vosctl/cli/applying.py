@@ -10,7 +10,7 @@ from rich.console import Console
 
 from vosctl.cli import job as jobs
 from vosctl.cli.job import Job
-from vosctl.cli.loading import runs_of
+from vosctl.cli.loading import runs_of, site_options_of
 from vosctl.cli.nodes import (
     detailed_option,
     diff_option,
@@ -29,6 +29,9 @@ from vosctl.push.journal import Entry
 from vosctl.push.options import PushOptions
 from vosctl.push.result import HostResult
 from vosctl.report.rollout import BatchLines, print_batches
+from vosctl.site.read import site_folder
+from vosctl.vault.keys import at_hand
+from vosctl.vault.seen import remember_versions
 
 _list_hosts = click.option("--list-hosts", is_flag=True, help="Only list the nodes that would be concerned.")
 _lockout = click.option(
@@ -173,6 +176,7 @@ def _change(site: SiteArguments, job: Job, options: PushOptions) -> dict[str, Ho
         if moved:
             return moved
     entry = _begin(job, options)
+    remember_versions(site_folder(site_options_of(job.arguments)), at_hand().versions)
     return run_on_nodes(
         site,
         job.site,

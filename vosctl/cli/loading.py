@@ -18,12 +18,17 @@ from vosctl.site.read import Inputs, SiteOptions, read_inputs, read_site, site_f
 from vosctl.site.suggest import did_you_mean
 from vosctl.site.variables.explain import Layer, explain
 from vosctl.site.written import Places
+from vosctl.vault.keys import at_hand
+from vosctl.vault.seen import check_versions
 
 
 def load_site(arguments: SiteArguments, *, warn: bool = True) -> tuple[Site, Problems]:
     """Read and check the site; raise InputError with all errors, show warnings on standard error."""
-    site, problems = read_site(site_options_of(arguments))
+    options = site_options_of(arguments)
+    at_hand().versions.clear()
+    site, problems = read_site(options)
     problems.raise_errors()
+    check_versions(site_folder(options), at_hand().versions)
     if warn and problems.warnings and not arguments.json:
         show_warnings(problems, verbose=arguments.verbose > 0)
     return site, problems

@@ -10,7 +10,20 @@ from typing import cast
 import click
 
 from vosctl import __version__
-from vosctl.cli import applying, ban, blame, calls, counters, demo, diff, nodes, site, ssh_keyscan, trace
+from vosctl.cli import (
+    applying,
+    ban,
+    blame,
+    calls,
+    counters,
+    demo,
+    diff,
+    nodes,
+    site,
+    ssh_keyscan,
+    trace,
+    vault,
+)
 from vosctl.cli.screen import Wish, errors_to, print_json
 from vosctl.errors import InputError, VosctlError
 from vosctl.report.problems import as_json, print_problems, summarize
@@ -46,6 +59,7 @@ for command in (
     *ban.COMMANDS,
     ssh_keyscan.ssh_keyscan,
     demo.demo,
+    vault.vault,
 ):
     cli.add_command(command)
 

@@ -12,6 +12,7 @@ import click
 
 from vosctl.cli.asking import ask_option, file_option
 from vosctl.cli.screen import Wish
+from vosctl.cli.vault_keys import vault_options
 from vosctl.secret import Secret
 
 Callback = Callable[..., int]
@@ -100,9 +101,12 @@ _NODE_OPTIONS = (
 
 
 def site_options(function: Callback) -> Callback:
-    """Add the playbook argument and the site options; the command gets one ``site: SiteArguments``."""
+    """Add the playbook argument and the site options; the command gets one ``site: SiteArguments``.
+
+    Encrypted files are opened with what the vault's options name.
+    """
     playbook = click.argument("playbook", required=False, type=_PATH, envvar="VOSCTL_PLAYBOOK")
-    return grouped(function, "site", SiteArguments, (playbook, *_SITE_OPTIONS))
+    return vault_options(grouped(function, "site", SiteArguments, (playbook, *_SITE_OPTIONS)))
 
 
 def node_options(function: Callback) -> Callback:

@@ -24,7 +24,27 @@ from vosctl.site.variables.layers import resolve
 
 # Where a file could not be read, what seems to be missing may stand in it.
 _UNREAD = frozenset(
-    {"file-missing", "file-unreadable", "yaml-encoding", "yaml-syntax", "yaml-too-deep", "yaml-too-large"}
+    {
+        "file-missing",
+        "file-unreadable",
+        "yaml-encoding",
+        "yaml-syntax",
+        "yaml-too-deep",
+        "yaml-too-large",
+        "vault-locked",
+        "vault-password",
+        "vault-removed",
+        "vault-not-recipient",
+        "vault-truncated",
+        "vault-header",
+        "vault-moved",
+        "vault-value",
+        "vault-altered",
+        "vault-version",
+        "vault-cost",
+        "vault-ansible",
+        "vault-shape",
+    }
 )
 _ABSENCE = frozenset(
     {

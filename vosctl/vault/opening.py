@@ -137,7 +137,8 @@ def _why_not(document: Document, header: Header, keys: Keys) -> InputError:
     if keys.identities or keys.passwords:
         given = ", ".join(identity.origin for identity in keys.identities) or "the password"
         return refuse("vault-not-recipient", f"{given} opens none of its recipients: {header.names()}", mark,
-                      hint="one of them can add you: vosctl vault recipients add NAME vosctl-pub-…")  # fmt: skip
+                      hint=("--vault-password-file or --ask-vault-pass; or " if has_passphrase else "") +
+                      "one of them can add you: vosctl vault recipients add NAME vosctl-pub-…")  # fmt: skip
     return refuse("vault-locked", f"{count} encrypted value{'' if count == 1 else 's'}, and no password or identity was given", mark,
                   hint=f"--vault-password-file, --ask-vault-pass or --vault-identity; readers: {header.names()}")  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from vosctl.errors import InputError
@@ -31,15 +32,16 @@ def check_versions(folder: Path, versions: Iterable[Version]) -> None:
 
 
 def remember_versions(folder: Path, versions: Iterable[Version]) -> None:
-    """Note the versions that were applied."""
+    """Note the versions that were applied; where nothing can be written, they are not noted."""
     seen = _read(folder)
     now = {
         **seen,
         **{each.identifier: max(each.serial, seen.get(each.identifier, 0)) for each in versions},
     }
     if now != seen:
-        (folder / ".vosctl").mkdir(exist_ok=True)
-        write(folder / ".vosctl" / _FILE, json.dumps(now, indent=1, sort_keys=True) + "\n")
+        with suppress(OSError):
+            (folder / ".vosctl").mkdir(exist_ok=True)
+            write(folder / ".vosctl" / _FILE, json.dumps(now, indent=1, sort_keys=True) + "\n")
 
 
 def version_seen(folder: Path, identifier: str) -> int:

@@ -56,6 +56,7 @@ missing_for_tests() { # peers and tools that only tests, benches and fuzzers dri
     has kamailio || printf ' kamailio'
     has sipp || printf ' sip-tester'
     has sipsak || printf ' sipsak'
+    has curl || printf ' curl'
     has rtpengine || printf ' rtpengine-daemon'
     [ -e /usr/include/srtp2/srtp.h ] || printf ' libsrtp2-dev'
     [ -e /usr/include/openssl/evp.h ] || printf ' libssl-dev'

@@ -170,3 +170,42 @@ def test_blame_names_the_commit_of_each_value(site, capsys):
     assert run(["blame", "edge-a", "media.nothing", "playbooks/site.yml"]) == 64
     assert run(["blame", "edge-a", "media.ptime", "playbooks/site.yml"]) == 0
     assert "before" in capsys.readouterr().out
+
+
+def test_nodes_are_held_against_the_revision_that_each_runs(site, capsys, monkeypatch):
+    monkeypatch.setenv("VOSCTL_TIMEOUT", "60")
+    for name in ("edge-a", "edge-b"):
+        Path(name).mkdir()
+        edit(
+            "inventory/hosts.yml",
+            (
+                f"        {name}:\n",
+                f"        {name}:\n          connection: local\n          root: {Path.cwd()}/{name}\n",
+            ),
+        )
+    Path(".gitignore").write_text("edge-*/\n.vosctl/\n")
+    git("add", "--all")
+    git("commit", "--quiet", "--message=directories as nodes")
+    assert run(["apply", "-l", "edge-a", "playbooks/site.yml"]) == 0, capsys.readouterr()
+    first = git("rev-parse", "--short=12", "HEAD").strip()
+    edit("inventory/host_vars/edge-a.yml", ("limits: {cps: 60}", "limits: {cps: 40}"))
+    capsys.readouterr()
+    git("commit", "--quiet", "--all", "--message=fewer")
+    capsys.readouterr()
+    assert run(["diff", "HEAD", "--nodes", "playbooks/site.yml", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["nodes"]
+    assert [each["text"] for each in told["edge-a"]["findings"] if each["area"] == "gateway"] == [
+        "calls a second 60 → 40"
+    ]
+    assert told["edge-b"]["findings"][0]["text"] == "nothing was applied here yet"
+    edit("inventory/host_vars/edge-a.yml", ("limits: {cps: 40}", "limits: {cps: 30}"))
+    assert run(["apply", "-l", "edge-a", "playbooks/site.yml"]) == 0
+    capsys.readouterr()
+    assert run(["diff", "HEAD", "--nodes", "playbooks/site.yml"]) == 0
+    assert "with changes that nobody committed" in capsys.readouterr().out
+    git("commit", "--quiet", "--all", "--amend", "--message=other")
+    git("reflog", "expire", "--expire=now", "--all")
+    git("gc", "--quiet", "--prune=now")
+    assert run(["diff", "HEAD", "--nodes", "playbooks/site.yml"]) == 64
+    assert first != git("rev-parse", "--short=12", "HEAD").strip()
+    assert "git knows no revision" in capsys.readouterr().err

@@ -40,8 +40,8 @@ def review_nodes(
 
 def _applied(result: HostResult) -> str | None:
     """Return the git revision that was applied last, None where nothing was; "" from outside of git."""
-    applied = result.report.get("applied")
-    return (applied.get("revision") or "") if applied else None
+    applied = result.report.get("applied") or {}
+    return (applied.get("revision") or "") if applied.get("id") else None
 
 
 def _clean(text: str | None) -> str:

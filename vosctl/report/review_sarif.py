@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import vosctl
@@ -22,7 +23,7 @@ def as_sarif(review: Review, *, fallback: str, folder: str = "") -> dict[str, An
     nodes: dict[Finding, list[str]] = {}
     for node in review.nodes:
         for finding in node.findings:
-            nodes.setdefault(finding, []).append(node.name)
+            nodes.setdefault(replace(finding, detail=()), []).append(node.name)
     rules = list(review.risks)
     results = [
         _result(finding, risk, found, rules.index(risk), _location(finding, fallback, folder))

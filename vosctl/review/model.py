@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from vosctl.review.risk import Level, Risk
@@ -81,20 +81,24 @@ class Review:
     @property
     def risks(self) -> dict[Risk, int]:
         """Return how many findings, each counted once, carry each risk; the gravest risks first."""
-        unique = {finding for node in self.nodes for finding in node.findings}
+        unique = {replace(each, detail=()) for node in self.nodes for each in node.findings}
         counts = {risk: sum(risk in finding.risks for finding in unique) for risk in Risk}
         levels = list(Level)
         found = [risk for risk in Risk if counts[risk]]
         return {risk: counts[risk] for risk in sorted(found, key=lambda risk: levels.index(risk.level))}
 
     def alike(self) -> Iterator[tuple[tuple[NodeReview, ...], tuple[Finding, ...]]]:
-        """Yield the nodes that change, those with the very same findings together."""
+        """Yield the nodes that change, those with the same findings together.
+
+        What findings are made of may differ by the nodes' own addresses: ``detail`` is the first node's.
+        """
         groups: dict[tuple[State, tuple[Finding, ...]], list[NodeReview]] = {}
         for node in self.nodes:
             if node.state is not State.SAME:
-                groups.setdefault((node.state, node.findings), []).append(node)
-        for (_, findings), nodes in groups.items():
-            yield tuple(nodes), findings
+                key = node.state, tuple(replace(each, detail=()) for each in node.findings)
+                groups.setdefault(key, []).append(node)
+        for nodes in groups.values():
+            yield tuple(nodes), nodes[0].findings
 
     @property
     def same(self) -> tuple[str, ...]:

@@ -172,40 +172,49 @@ def test_blame_names_the_commit_of_each_value(site, capsys):
     assert "before" in capsys.readouterr().out
 
 
-def test_nodes_are_held_against_the_revision_that_each_runs(site, capsys, monkeypatch):
-    monkeypatch.setenv("VOSCTL_TIMEOUT", "60")
+FLEET = """
+all:
+  vars: {demo: true, connection: local, relay: {enabled: false}, firewall: {enabled: false}}
+  hosts:
+    edge-a: {root: %s/edge-a}
+    edge-b: {root: %s/edge-b}
+"""
+
+
+def test_nodes_are_held_against_the_revision_that_each_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("inventory/host_vars").mkdir(parents=True)
+    Path("inventory/hosts.yml").write_text(FLEET % (tmp_path, tmp_path))
+    probe = Path("inventory/host_vars/edge-a.yml")
     for name in ("edge-a", "edge-b"):
         Path(name).mkdir()
-        edit(
-            "inventory/hosts.yml",
-            (
-                f"        {name}:\n",
-                f"        {name}:\n          connection: local\n          root: {Path.cwd()}/{name}\n",
-            ),
-        )
     Path(".gitignore").write_text("edge-*/\n.vosctl/\n")
+    git("init", "--quiet")
+
+    def says(word: str) -> None:
+        probe.write_text(f"files: {{/etc/probe: {{content: {word}}}}}\n")
+
+    says("one")
     git("add", "--all")
-    git("commit", "--quiet", "--message=directories as nodes")
-    assert run(["apply", "-l", "edge-a", "playbooks/site.yml"]) == 0, capsys.readouterr()
-    first = git("rev-parse", "--short=12", "HEAD").strip()
-    edit("inventory/host_vars/edge-a.yml", ("limits: {cps: 60}", "limits: {cps: 40}"))
+    git("commit", "--quiet", "--message=one")
+    assert run(["apply", "-l", "edge-a"]) == 0, capsys.readouterr()
+    says("two")
+    git("commit", "--quiet", "--all", "--message=two")
     capsys.readouterr()
-    git("commit", "--quiet", "--all", "--message=fewer")
-    capsys.readouterr()
-    assert run(["diff", "HEAD", "--nodes", "playbooks/site.yml", "--json"]) == 0
+    assert run(["diff", "HEAD", "--nodes", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["nodes"]
-    assert [each["text"] for each in told["edge-a"]["findings"] if each["area"] == "gateway"] == [
-        "calls a second 60 → 40"
-    ]
+    assert [each["subject"] for each in told["edge-a"]["findings"]] == ["file /etc/probe"]
     assert told["edge-b"]["findings"][0]["text"] == "nothing was applied here yet"
-    edit("inventory/host_vars/edge-a.yml", ("limits: {cps: 40}", "limits: {cps: 30}"))
-    assert run(["apply", "-l", "edge-a", "playbooks/site.yml"]) == 0
+    says("three")
+    assert run(["apply", "-l", "edge-a"]) == 0
     capsys.readouterr()
-    assert run(["diff", "HEAD", "--nodes", "playbooks/site.yml"]) == 0
+    assert run(["diff", "HEAD", "--nodes"]) == 0
     assert "with changes that nobody committed" in capsys.readouterr().out
+    assert run(["diff", "HEAD..HEAD", "--nodes"]) == 64
     git("commit", "--quiet", "--all", "--amend", "--message=other")
     git("reflog", "expire", "--expire=now", "--all")
     git("gc", "--quiet", "--prune=now")
-    assert run(["diff", "HEAD", "--nodes", "playbooks/site.yml"]) == 64
-    assert first != git("rev-parse", "--short=12", "HEAD").strip()
-    assert "git knows no revision" in capsys.readouterr().err
+    capsys.readouterr()
+    assert run(["diff", "HEAD", "--nodes"]) == 64
+    assert "edge-a runs " in (err := capsys.readouterr().err)
+    assert "git knows no revision" in err

@@ -66,7 +66,7 @@ def test_all_that_a_node_gets(edge_a):
 
 def test_only_the_keys_are_secret_and_closed(edge_a):
     secret = [(file.path, file.mode, file.owner, file.group) for file in edge_a.files if file.secret]
-    assert secret == [("/etc/vosctl/relay-keys.json", 0o640, "root", "vosrelay")]
+    assert secret == [("/etc/vosctl/relay-keys.json", 0o600, "vosrelay", "vosrelay")]
     assert {file.mode for file in edge_a.files if not file.secret} == {0o644}
 
 

@@ -33,8 +33,8 @@ def test_everything_but_secrets_is_there_to_read(edge_a, tmp_path):
     assert found["firewall/sets"].startswith(b"create vos-admin4 ")
     summary = json.loads(found["desired.json"])
     assert summary["release"] == {"version": "0.1.0", "digest": "ab" * 32}
-    assert summary["files"]["/etc/vosctl/relay-keys.json"]["mode"] == "0640"
-    assert summary["files"]["/etc/vosctl/relay-keys.json"]["owner"] == "root:vosrelay"
+    assert summary["files"]["/etc/vosctl/relay-keys.json"]["mode"] == "0600"
+    assert summary["files"]["/etc/vosctl/relay-keys.json"]["owner"] == "vosrelay:vosrelay"
     assert summary["accounts"] == ["vosrelay"]
     assert "filter INPUT -> VOS-INPUT" in summary["hooks"]["v6"]
     assert summary["sysctls"]["net.core.somaxconn"] == "1024"

@@ -42,7 +42,8 @@ def files(site: Site, node: Node, memo: Memo) -> tuple[File, ...]:
         File(
             "/etc/vosctl/relay-keys.json",
             document(secrets),
-            mode=0o640,
+            mode=0o600,
+            owner=ACCOUNT,
             group=ACCOUNT,
             secret=True,
             reload=SERVICE,

@@ -108,6 +108,7 @@ TYPED = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(TYPED)
 def test_values_survive_packing(value):
     data = pack(value)

@@ -113,7 +113,8 @@ def test_validators_are_compiled_once():
 
 def test_null_is_taken_anywhere_in_variables_because_it_removes():
     problems = Problems()
-    text = "".join(f"{name}: null\n" for name in document(Kind.VARS)["properties"])
+    names = [name for name in document(Kind.VARS)["properties"] if name != "vosctl_vault"]  # no variable
+    text = "".join(f"{name}: null\n" for name in names)
     tree = load_text(text, "all.yml", problems)
     assert tree is not None
     check_schema(tree, Kind.VARS, problems)

@@ -62,6 +62,7 @@ missing_for_tests() { # peers and tools that only tests, benches and fuzzers dri
     [ -e /usr/include/openssl/evp.h ] || printf ' libssl-dev'
     has systemd-analyze || printf ' systemd'
     has clang || printf ' clang'
+    has ansible-vault || printf ' ansible-core'
     ls /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a >/dev/null 2>&1 || printf " $(fuzzer_runtime)"
 }
 

@@ -48,7 +48,9 @@ def settle(state: State, *, booting: bool = False) -> str:
     pending = state.pending()
     if pending is None:
         return ""
-    if is_confirmed(state, pending["id"]):
+    if pending["state"] != "reverting" and is_confirmed(state, pending["id"]):
+        if state.outcome(pending["id"]) is None:
+            state.note("confirmed", id=pending["id"], changed=pending["changed"])
         state.clear_pending()
         return "confirmed"
     why = overdue(state, pending)

@@ -39,6 +39,7 @@ format: setup ## Let ruff lay out the code.
 	@$(VENV)/bin/ruff format .
 
 bench: $(VENV)/.ready-tests ## Measure what the project claims, into bench/results.json; ONLY=name measures one.
+	@case '$(ONLY)' in ''|*push-*) VENV=$(VENV) scripts/setup.sh peers;; esac
 	@$(PY) -m bench $(ONLY)
 
 fuzz: $(VENV)/.ready-tests ## Hostile packets, NG messages and SDPs for SECONDS (60) each, under sanitizers.
@@ -51,5 +52,5 @@ docs: setup ## Build docs/*.md into build/docs as HTML; every link must lead som
 	@$(PY) scripts/docs.py build/docs
 
 clean: ## Remove everything that was built, the .venv too.
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis vosctl/relay/media/*.so
+	rm -rf $(VENV) .venv-peers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis vosctl/relay/media/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -58,7 +58,7 @@ def test_all_that_a_node_gets(edge_a):
         Service(
             "vosctl-relay", "running", True,
             ("/opt/vosctl/current/bin/vosctl-relay", "supervise", "--user", "vosrelay"),
-            "/run/vosctl-relay/supervisor.pid",
+            "/run/vosctl-relay/supervisor.pid", 600,
         ),
     )  # fmt: skip
     assert edge_a.accounts == ("vosrelay",)

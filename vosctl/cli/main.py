@@ -10,7 +10,7 @@ from typing import cast
 import click
 
 from vosctl import __version__
-from vosctl.cli import applying, ban, calls, counters, demo, diff, nodes, site, ssh_keyscan, trace
+from vosctl.cli import applying, ban, calls, counters, demo, diff, drain, nodes, site, ssh_keyscan, trace
 from vosctl.cli.screen import Wish, errors_to, print_json
 from vosctl.errors import InputError, VosctlError
 from vosctl.report.problems import as_json, print_problems, summarize
@@ -41,6 +41,7 @@ for command in (
     *applying.COMMANDS,
     *nodes.COMMANDS,
     *calls.COMMANDS,
+    *drain.COMMANDS,
     *counters.COMMANDS,
     *ban.COMMANDS,
     ssh_keyscan.ssh_keyscan,

@@ -6,6 +6,7 @@ import getpass
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from vosctl.report.status import print_facts, print_status
 from vosctl.site.model import Site
 
 CHANGES_PENDING = 3
+_INTERRUPTED = "a node that was being changed goes back by itself; vosctl status shows it, vosctl confirm keeps the change"
 
 diff_option = click.option(
     "-D", "--diff", is_flag=True, envvar="VOSCTL_DIFF", help="Show the lines that change."
@@ -63,11 +65,18 @@ def confirm(site: SiteArguments, nodes: NodeArguments) -> int:
 
 
 @click.command(short_help="Put the nodes back by one apply.")
+@click.option(
+    "--now", is_flag=True, help="Cut off calls that cannot go on, instead of waiting for their end."
+)
 @site_options
 @node_options
-def rollback(site: SiteArguments, nodes: NodeArguments) -> int:
-    """Put the nodes back: a pending apply, else the last one."""
-    return _simple(site, nodes, api.rollback_site)
+def rollback(site: SiteArguments, nodes: NodeArguments, *, now: bool) -> int:
+    """Put the nodes back: a pending apply, else the last one.
+
+    A relay of an earlier release goes on with its calls where its media part is the same; else it is drained
+    first, for at most relay.drain.
+    """
+    return _simple(site, nodes, partial(api.rollback_site, drain=not now))
 
 
 @click.command(short_help="Show the fleet in one table.")
@@ -136,6 +145,7 @@ def run_on_nodes(
     operation: Callable[..., dict[str, HostResult]],
     *,
     console: Console | None = None,
+    interrupted: str = _INTERRUPTED,
 ) -> dict[str, HostResult]:
     """Run ``operation`` with a line of progress on the ``console``, which ``--json`` leaves out."""
     if site.json:
@@ -144,9 +154,7 @@ def run_on_nodes(
         with ProgressLine(console or errors_to(), len(checked.selected)) as line, pausing(line.paused):
             return operation(processors=(line,))
     except KeyboardInterrupt:
-        errors_to().print(
-            "a node that was being changed goes back by itself; vosctl status shows it, vosctl confirm keeps the change"
-        )
+        errors_to().print(interrupted)
         raise
 
 

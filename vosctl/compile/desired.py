@@ -90,7 +90,8 @@ class Service:
     """A service's wanted state.
 
     ``supervise`` is the command that starts it where no systemd runs; it must daemonize and write
-    ``pidfile``. Without it a node without systemd uses its /etc/init.d script.
+    ``pidfile``. Without it a node without systemd uses its /etc/init.d script. ``drain``: how many seconds
+    an apply that has to restart the relay waits for its calls to end, at the most.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Service:
     enabled: bool = True
     supervise: tuple[str, ...] = ()
     pidfile: str = ""
+    drain: int = 0
 
 
 @dataclass(frozen=True, slots=True)

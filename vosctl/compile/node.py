@@ -81,6 +81,11 @@ def _services(node: Node) -> tuple[Service, ...]:
     if node.relay.enabled:
         own = services.get(relay.SERVICE, Service(relay.SERVICE))
         services[relay.SERVICE] = Service(
-            relay.SERVICE, own.state, own.enabled, (_RELAY, "supervise", "--user", relay.ACCOUNT), _PIDFILE
+            relay.SERVICE,
+            own.state,
+            own.enabled,
+            (_RELAY, "supervise", "--user", relay.ACCOUNT),
+            _PIDFILE,
+            int(node.relay.drain.total_seconds()),
         )
     return tuple(service for _, service in sorted(services.items()))

@@ -130,6 +130,7 @@ class Observed:
     applied: Applied | None = None
     accounts: Mapping[str, bool] = field(default_factory=dict)
     recovered: str = ""
+    lacks: str = ""
     ssh: SshPath | None = field(default=None, compare=False)
 
     @property
@@ -175,6 +176,7 @@ def _parse(raw: Raw, ssh: SshPath | None) -> Observed:
         applied=_applied(raw.get("applied")),
         accounts=_each(raw.get("accounts") or {}, bool),
         recovered=str(raw.get("recovered") or ""),
+        lacks=str((release or {}).get("missing") or ""),
         ssh=ssh,
     )
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from vosctl.compile.desired import Desired
 from vosctl.push import bans, operations
 from vosctl.push.apply import Apply
+from vosctl.push.drain import Drain
 from vosctl.push.journal import Entry
 from vosctl.push.options import PushOptions
 from vosctl.push.processor import Processor
@@ -103,9 +104,14 @@ def confirm_site(site: Site, *, options: PushOptions, processors: Sequence[Proce
     return run(_nodes(site), operations.Confirm(), options=options, processors=processors)
 
 
-def rollback_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
-    """Put each selected node back: a pending apply, else the last confirmed one."""
-    return run(_nodes(site), operations.Rollback(), options=options, processors=processors)
+def rollback_site(
+    site: Site, *, options: PushOptions, processors: Sequence[Processor] = (), drain: bool = False
+) -> Results:
+    """Put each selected node back: a pending apply, else the last confirmed one.
+
+    ``drain``: where calls would be cut off, wait for their end first, at most ``relay.drain``.
+    """
+    return run(_nodes(site), operations.Rollback(drain), options=options, processors=processors)
 
 
 def status_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
@@ -121,6 +127,13 @@ def facts_site(site: Site, *, options: PushOptions, processors: Sequence[Process
 def calls_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
     """Return under ``calls`` in ``report`` what each selected node's relay carries now."""
     return run(_nodes(site), operations.Ask("calls"), options=options, processors=processors)
+
+
+def drain_site(
+    site: Site, *, drain: Drain, options: PushOptions, processors: Sequence[Processor] = ()
+) -> Results:
+    """Drain each selected node's relay, or take that back. Errors are in the results, never raised."""
+    return run(_nodes(site), drain, options=options, processors=processors)
 
 
 def follow(

@@ -63,14 +63,23 @@ class Confirm:
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """Puts the node back: what is pending, else what the last apply changed."""
+    """Puts the node back: what is pending, else what the last apply changed.
+
+    ``drain``: calls that would be cut off are waited for.
+    """
+
+    drain: bool = False
 
     def __call__(self, host: Host) -> HostResult:
         """Return ``rolled_back``, without an error: it is what was asked for."""
         session = host.connect()
         host.step("rollback")
         with host.timed("rollback"):
-            answer = session.ask(request(host, "rollback", id=None), expect="rolled-back", progress=host.step)
+            answer = session.ask(
+                request(host, "rollback", id=None, drain=self.drain),
+                expect="rolled-back",
+                progress=host.step,
+            )
         if answer["op"] == "failed":
             raise failure(host, answer)
         return host.result(Status.ROLLED_BACK, report=without_op(answer))

@@ -62,6 +62,7 @@ def wanted(desired: Desired, *, revision: str | None) -> dict[str, Any]:
                 "enabled": service.enabled,
                 "supervise": list(service.supervise),
                 "pidfile": service.pidfile,
+                "drain": service.drain,
             }
             for service in desired.services
         ],

@@ -40,13 +40,23 @@ def _row(report: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         (applied.get("revision") or "-")[:12],
         _time(applied.get("time")),
-        relay.get("version", "down") if relay else "-",
+        _relay(relay) if relay else "-",
         str(relay.get("calls", "-")),
         f"until {_time(pending['deadline'])} by {pending.get('holder', '?')}"
         if pending.get("deadline")
         else "-",
         f"{lock['holder']} since {_time(lock.get('since'))}" if lock.get("holder") else "-",
     )
+
+
+def _relay(relay: Mapping[str, Any]) -> str:
+    """Return the version, and what keeps the relay from taking calls."""
+    words = [str(relay.get("version", "down"))]
+    if (relay.get("media") or {}).get("missing"):
+        words.append("no data plane")
+    if relay.get("draining"):
+        words.append("draining" if relay.get("calls") else "drained")
+    return ", ".join(words)
 
 
 def _time(epoch: float | None) -> str:

@@ -301,7 +301,7 @@ class Relay:
     """The RTP relay of a node: ``addresses`` are bound and put into SDP, at most one a family; ``ng`` answers NG.
 
     ``limits`` are the relay's own, beside those of gateways; 0 is no limit. Without a folder for
-    ``recordings`` no call is recorded.
+    ``recordings`` no call is recorded. ``drain``: how long a restart waits for calls to end.
     """
 
     enabled: bool
@@ -315,6 +315,7 @@ class Relay:
     metrics: Metrics | None = None
     alerts: Alerts | None = None
     recordings: str = ""
+    drain: timedelta = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from vosctl.push.agent import (
     bans,
     boot,
     clock,
+    dataplane,
+    drain,
     durable,
     firewall,
     guard,
@@ -70,12 +72,15 @@ class Apply:
                 return again
             try:
                 work = self._prepare()
+                emptied = drain.before_apply(work, self._tell)
             except AgentError as error:
                 self._state.note("failed", id=self.identity, why=error.message)
                 raise
-            if not work.changed:
-                return self._nothing(work)
-            return self._change(work)
+            try:
+                return self._change(work) if work.changed else self._nothing(work)
+            finally:
+                if emptied:
+                    drain.over(self._state.node)
 
     def _again(self) -> dict[str, Any] | None:
         pending = self._state.pending()
@@ -157,6 +162,8 @@ class Apply:
         state.write_pending(pending)
         try:
             guard.arm(state, self.identity)
+            self._step = "snapshot"
+            snapshot.keep_rooms(state.node, self.identity)
             self._steps(work)
             return self._finish(work, pending)
         except AgentError as error:
@@ -214,6 +221,7 @@ class Apply:
         if work.release is not None:
             if work.archive is not None:
                 release.unpack(work.node, work.release, work.archive)
+            dataplane.ensure(work.node, release.name_of(work.release))
             release.switch(work.node, work.release)
             yield release.name_of(work.release)
 
@@ -256,6 +264,7 @@ class Apply:
             if original is not None and not sysctls.equal(original, value):
                 self._item = key
                 work.originals[key] = original
+                snapshot.add_setting(work.node, self.identity, key, original)
                 sysctls.write(key, value)
                 yield key
 
@@ -283,7 +292,8 @@ class Apply:
             deadline=clock.now() + round(self._window),
         )
         self._state.write_pending(pending)
-        return _applied_frame(pending)
+        missing = dataplane.missing(self._state.node)
+        return {**_applied_frame(pending), **({"missing": missing} if missing else {})}
 
     def _back(self, pending: dict[str, Any], error: AgentError) -> dict[str, Any]:
         step, item = error.step or self._step, error.item or self._item

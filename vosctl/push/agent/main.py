@@ -99,8 +99,9 @@ class Conversation:
             return from_os(error).frame()
 
     def _dispatch(self, request: dict[str, Any]) -> dict[str, Any]:
-        if request["op"] == "apply":
-            return self._apply(State(_node(request)), request)
+        long = {"apply": self._apply, "rollback": self._rollback}.get(request["op"])
+        if long is not None:
+            return long(State(_node(request)), request)
         handler = _HANDLERS.get(request["op"])
         if handler is None:
             raise AgentError("unsupported", f"this agent does not know the request {request['op']!r}")
@@ -112,6 +113,18 @@ class Conversation:
         with open(self._archive, "rb") as stream:
             archive = stream.read()
         return Apply(state, request, archive, self._progress).run()
+
+    def _rollback(self, state: State, request: dict[str, Any]) -> dict[str, Any]:
+        from vosctl.push.agent import confirm, drain  # noqa: PLC0415
+
+        # Whoever holds the lock is at work on the relay himself.
+        drains = bool(request.get("drain")) and lock.holder(state.node) is None
+        emptied = drain.before_rollback(state, self._progress) if drains else False
+        try:
+            return confirm.rollback(state, request)
+        finally:
+            if emptied:
+                drain.over(state.node)
 
     def _progress(self, step: str, done: int, of: int) -> None:
         self._channel.send({"op": "progress", "step": step, "done": done, "of": of})
@@ -222,19 +235,20 @@ def _confirm(state: State, request: dict[str, Any]) -> dict[str, Any]:
     return confirm.confirm(state, request)
 
 
-def _rollback(state: State, request: dict[str, Any]) -> dict[str, Any]:
-    from vosctl.push.agent import confirm  # noqa: PLC0415
+def _drain(state: State, request: dict[str, Any]) -> dict[str, Any]:
+    from vosctl.push.agent import drain  # noqa: PLC0415
 
-    return confirm.rollback(state, request)
+    on = request.get("on")
+    return drain.drain(state.node, on=on if isinstance(on, bool) else None)
 
 
 _HANDLERS: Mapping[str, Callable[[State, dict[str, Any]], dict[str, Any]]] = {
     "inspect": _inspect,
     "confirm": _confirm,
-    "rollback": _rollback,
     "status": _status,
     "facts": _facts,
     "calls": _calls,
+    "drain": _drain,
     "counters": _counters,
     "ban": _ban,
     "unban": _unban,

@@ -100,6 +100,9 @@ def _services(services: list[dict[str, Any]]) -> None:
         _words("service", [item["name"]], _WORD)
         if item["state"] not in ("running", "stopped") or not isinstance(item["enabled"], bool):
             raise _bad("state of service " + item["name"], item)
+        seconds = item.get("drain", 0)
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds < 0:
+            raise _bad("length of draining of service " + item["name"], seconds)
         if item.get("supervise") and not (safe_path(item["supervise"][0]) and safe_path(item.get("pidfile"))):
             raise _bad("supervise command or pidfile of service " + item["name"], item)
 

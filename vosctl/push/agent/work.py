@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vosctl.push.agent import clock, files, firewall, release, services, sysctls
+from vosctl.push.agent import clock, dataplane, files, firewall, release, services, sysctls
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
@@ -50,9 +50,12 @@ class Work:
         self.actions = self._actions()
 
     def _release(self) -> dict[str, Any] | None:
+        """Return the release to switch to, also the one in use where its data plane can be compiled by now."""
         wanted: dict[str, Any] | None = self.wanted.get("release")
         found = self.observed["release"]
-        return wanted if wanted and (not found or found["digest"] != wanted["digest"]) else None
+        if not wanted or (found and found["digest"] == wanted["digest"] and not _can_be_made_whole(found)):
+            return None
+        return wanted
 
     def _firewall(self) -> firewall.Change | None:
         if not self.node.is_machine:
@@ -203,3 +206,7 @@ class Work:
             if value is not None and not seen["held"]:
                 found[item["key"]] = value
         return found
+
+
+def _can_be_made_whole(found: dict[str, Any]) -> bool:
+    return bool(found.get("missing")) and dataplane.can_compile()[0]

@@ -40,7 +40,7 @@ class Commands:
         self.tally = Tally()
         self.samples = Samples()
         self.deadlines = Deadlines()
-        self._admission = Admission(self.calls)
+        self.admission = Admission(self.calls)
         self._media = media
         self._alone = Locks()
         self._table: Dict[str, Callable[[Request], Awaitable[Reply]]] = {
@@ -87,7 +87,7 @@ class Commands:
             return await self._place(old, _bound(old, request, side), side, request, description)
         branch = self._begin(request)
         try:
-            with self._admission.entering(self.config, branch):
+            with self.admission.entering(self.config, branch):
                 reply = await self._place(None, branch, 0, request, description)
         except LimitReachedError as error:
             self.tally.refuse(branch, error.which)

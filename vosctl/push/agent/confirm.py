@@ -40,6 +40,7 @@ def _keep(state: State, pending: dict[str, Any]) -> None:
     # The applied document is the point of no return: with it written, any later run only tidies up.
     state.store("applied", {**state.applied(), "confirmed": True})
     state.note("confirmed", id=pending["id"], changed=pending["changed"])
+    snapshot.give_up_rooms(state.node, pending["id"])
     state.clear_pending()
     try:
         snapshot.prune(state)

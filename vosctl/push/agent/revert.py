@@ -51,6 +51,7 @@ def settle(state: State, *, booting: bool = False) -> str:
     if pending["state"] != "reverting" and is_confirmed(state, pending["id"]):
         if state.outcome(pending["id"]) is None:
             state.note("confirmed", id=pending["id"], changed=pending["changed"])
+        snapshot.give_up_rooms(state.node, pending["id"])
         state.clear_pending()
         return "confirmed"
     why = overdue(state, pending)

@@ -4,6 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
+
+
+# Nodes of one site share most contents, and a digest is asked for several times in a run. Python keeps the
+# hash of bytes and texts with the object, so that looking up costs nothing.
+@lru_cache(maxsize=1024)
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _of_texts(head: str, text: str) -> str:
+    return hashlib.sha256((head + text).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +34,7 @@ class File:
     @property
     def digest(self) -> str:
         """SHA-256 of the content, hex."""
-        return hashlib.sha256(self.content).hexdigest()
+        return _sha256(self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +86,7 @@ class Ruleset:
     def digest(self) -> str:
         """SHA-256 of text and hooks, hex."""
         hooks = "".join(f"{h.table} {h.parent} {h.chain}\n" for h in self.hooks)
-        return hashlib.sha256((hooks + self.text).encode()).hexdigest()
+        return _of_texts(hooks, self.text)
 
 
 @dataclass(frozen=True, slots=True)

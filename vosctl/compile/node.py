@@ -28,7 +28,7 @@ def compile_node(site: Site, node: Node, release: Release | None, *, memo: Memo 
     node of one run. Raises VosctlError where the operator's own file stands in the way of a compiled one.
     """
     memo = memo or Memo()
-    found = packet_filter(site, node)
+    found = packet_filter(site, node, memo)
     files = [
         *found.files,
         *firewall_watch.files(node),

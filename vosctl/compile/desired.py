@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 
@@ -21,7 +21,12 @@ def _of_texts(head: str, text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file on the node. ``reload`` names the service to reload when the content changes."""
+    """A file on the node.
+
+    ``reload`` and ``restart`` name services that read it, for when it changes. ``validate`` is a command
+    that the new content must pass on the node first, ``%s`` in it the place of a copy; ``origin`` is where
+    the site has it (file:line:column), for errors.
+    """
 
     path: str
     content: bytes
@@ -30,6 +35,9 @@ class File:
     group: str = "root"
     secret: bool = False
     reload: str | None = None
+    restart: str | None = None
+    validate: str = ""
+    origin: str = field(default="", compare=False)
 
     @property
     def digest(self) -> str:

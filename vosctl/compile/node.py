@@ -73,7 +73,10 @@ def _files(node: Node, compiled: Iterable[File]) -> tuple[File, ...]:
 
 def _own_file(spec: FileSpec) -> File:
     content = spec.content.encode()
-    return File(spec.path, content, spec.mode, spec.owner, spec.group, spec.secret, spec.reload)
+    return File(
+        spec.path, content, spec.mode, spec.owner, spec.group, spec.secret,
+        spec.reload, spec.restart, spec.validate, str(spec.mark),
+    )  # fmt: skip
 
 
 def _services(node: Node) -> tuple[Service, ...]:

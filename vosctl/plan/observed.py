@@ -75,7 +75,7 @@ class ServiceState:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """Digests (sysctls: values) of what the last apply left on the node."""
+    """Digests (sysctls: values; reloads, restarts: services by file) of what the last apply left on the node."""
 
     revision: str | None = None
     release: str | None = None
@@ -83,6 +83,8 @@ class Applied:
     sets: Mapping[str, str] = field(default_factory=dict)
     rulesets: Mapping[str, str] = field(default_factory=dict)
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    reloads: Mapping[str, str] = field(default_factory=dict)
+    restarts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,8 @@ def _applied(raw: Raw | None) -> Applied | None:
         sets=dict(raw.get("sets") or {}),
         rulesets=dict(raw.get("rulesets") or {}),
         sysctls=dict(raw.get("sysctls") or {}),
+        reloads=dict(raw.get("reloads") or {}),
+        restarts=dict(raw.get("restarts") or {}),
     )
 
 

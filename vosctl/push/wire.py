@@ -29,6 +29,8 @@ def wanted(desired: Desired, *, revision: str | None) -> dict[str, Any]:
                 "group": file.group,
                 "secret": file.secret,
                 "reload": file.reload,
+                **({"restart": file.restart} if file.restart else {}),
+                **({"validate": file.validate, "origin": file.origin} if file.validate else {}),
             }
             for file in desired.files
         ],

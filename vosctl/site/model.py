@@ -320,7 +320,10 @@ class Relay:
 
 @dataclass(frozen=True, slots=True)
 class FileSpec:
-    """A file that the operator adds; ``content`` is final text (templates are rendered)."""
+    """A file that the operator adds; ``content`` is final text (templates are rendered).
+
+    ``reload`` and ``restart`` name services, ``validate`` a command with ``%s`` for the new content's place.
+    """
 
     path: str
     content: str
@@ -330,6 +333,8 @@ class FileSpec:
     secret: bool
     reload: str | None
     mark: Mark
+    restart: str | None = None
+    validate: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def observe(
     return observed
 
 
-APPLIED = ("id", "revision", "release", "files", "sets", "rulesets", "sysctls")
+APPLIED = ("id", "revision", "release", "files", "sets", "rulesets", "sysctls", "reloads", "restarts")
 
 
 def waiting(state: State) -> dict[str, Any] | None:

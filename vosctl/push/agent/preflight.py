@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from vosctl.push.agent import files, release, room
+from vosctl.push.agent import files, release, room, validation
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
@@ -31,6 +31,7 @@ def check(work: Work, archive_size: int) -> None:
     _check_room(work, [(item["path"], len(data)) for item, data, _ in content], archive_size)
     if work.firewall:
         work.firewall.check(work.before)
+    validation.check(work)
 
 
 def _check_room(work: Work, sizes: list[tuple[str, int]], archive_size: int) -> None:

@@ -69,7 +69,9 @@ def _files(files: list[dict[str, Any]]) -> None:
         if not 0 <= item["mode"] <= 0o7777 or not _DIGEST.fullmatch(item["digest"]):
             raise _bad(f"mode or digest of {item['path']}", item)
         _words("owner", (item["owner"], item["group"]), _WORD)
-        _words("service", [item["reload"]] if item.get("reload") else [], _WORD)
+        _words("service", [item[key] for key in ("reload", "restart") if item.get(key)], _WORD)
+        if not isinstance(item.get("validate", ""), str) or "\0" in item.get("validate", ""):
+            raise _bad(f"validation of {item['path']}", item["validate"])
 
 
 def _firewall(wanted: dict[str, Any]) -> None:

@@ -95,8 +95,7 @@ class Work:
 
     def _actions(self) -> list[tuple[dict[str, Any], str]]:
         paths = {item["path"] for item in self.put} | set(self.remove)
-        reloads = {str(item["reload"]) for item in self.put if item.get("reload")}
-        reloads |= {name for path, name in (self.applied.get("reloads") or {}).items() if path in self.remove}
+        reloads, restarts = self._readers("reload"), self._readers("restart")
         actions = []
         for item in self.wanted["services"]:
             found = self.observed["services"][item["name"]]
@@ -105,13 +104,21 @@ class Work:
                 found,
                 files=paths,
                 reloads=reloads,
+                restarts=restarts,
                 release=self.release is not None,
                 systemd=self.node.has_systemd,
             )
             if action and services.runner(self.node, item) is not None:
                 actions.append((item, action))
         named = {item["name"] for item in self.wanted["services"]}
-        return actions + [(other, "reload") for other in self._others(sorted(reloads - named))]
+        actions += [(other, "restart") for other in self._others(sorted(restarts - named))]
+        return actions + [(other, "reload") for other in self._others(sorted(reloads - restarts - named))]
+
+    def _readers(self, verb: str) -> set[str]:
+        """Return the services that changing files want to ``reload`` or ``restart``, removed ones as of the last apply."""
+        known = self.applied.get(f"{verb}s") or {}
+        found = {str(item[verb]) for item in self.put if item.get(verb)}
+        return found | {name for path, name in known.items() if path in self.remove}
 
     def _others(self, names: list[str]) -> list[dict[str, Any]]:
         # Files may name a service that the site does not manage: it reads its file again if it runs.
@@ -189,6 +196,7 @@ class Work:
             "release": wanted.get("release"),
             "files": {item["path"]: item["digest"] for item in wanted["files"]},
             "reloads": {item["path"]: item["reload"] for item in wanted["files"] if item.get("reload")},
+            "restarts": {item["path"]: item["restart"] for item in wanted["files"] if item.get("restart")},
             "sets": {item["name"]: item["digest"] for item in wanted["sets"]},
             "rulesets": {str(item["family"]): item["digest"] for item in wanted["rulesets"]},
             "sysctls": {item["key"]: item["value"] for item in wanted["sysctls"]},

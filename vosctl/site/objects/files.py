@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from posixpath import normpath
@@ -46,9 +47,28 @@ def build_files(fields: Fields, folder: Path, context: Mapping[str, Any]) -> tup
                     secret=entry.boolean("secret", default=False),
                     reload=entry.text("reload"),
                     mark=mark,
+                    restart=entry.text("restart"),
+                    validate=_validation(entry),
                 )
             )
     return tuple(sorted(built, key=lambda file: file.path))
+
+
+def _validation(entry: Fields) -> str:
+    text = entry.text("validate") or ""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        message = f"'{text}' is no command: {error}"
+        entry.error("file-validate", message, key="validate", hint="close the quotes, or write \\' and \\\"")
+        return ""
+    if text and "%s" not in text:
+        entry.error("file-validate", f"'{text}' does not say where the new content stands", key="validate",
+                    hint="write %s in its place, as in nginx -t -c %s")  # fmt: skip
+    elif words and "%s" in words[0]:
+        entry.error("file-validate", f"'{text}' would run the file itself", key="validate",
+                    hint="write a program first, as in sh -n %s")  # fmt: skip
+    return text
 
 
 def _mode(text: str | None) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vosctl.push.agent.node import Node
 
 MEDIA = "lib/vosctl/relay/media"
+LIBRARY = "libvosmedia.so"
 SECONDS = 300.0
 COMPILERS = ("cc", "gcc", "clang")
 _SUFFIXES = (".py", ".so", ".c", ".h")
@@ -40,15 +41,17 @@ def ensure(node: Node, name: str) -> None:
     program = f"{folder}/{MEDIA}/build.py"
     if not isinstance(mark, dict) or not os.path.exists(program):
         return
+    inherited = _inherit(node, name)
     try:
         result = command.run((sys.executable, "-I", "-S", program, "--ensure"), seconds=SECONDS)
-        built, why = result.out.strip() == "compiled", result.reason if result.code else ""
+        built = inherited or result.out.strip() == "compiled"
+        why = result.reason if result.code else ""
     except AgentError as error:
         built, why = False, error.message
-    if built:
+    if built and not why:
         _sync(f"{folder}/{MEDIA}")
     told = {"version": mark["version"], "digest": mark["digest"]}
-    if built or (mark.get("built") and not why):
+    if (built or mark.get("built")) and not why:
         told["built"] = True
     if why:
         told["missing"] = why
@@ -57,8 +60,18 @@ def ensure(node: Node, name: str) -> None:
         durable.sync_folder(folder)
 
 
+def _inherit(node: Node, name: str) -> bool:
+    """Give the release the library that was compiled here for the one in use, where the sources are the same."""
+    if not _mark(node, None).get("built") or _sources(_files(node, None)) != _sources(_files(node, name)):
+        return False
+    with open(f"{_folder(node, None)}/{MEDIA}/{LIBRARY}", "rb") as stream:
+        data = stream.read()
+    durable.write(f"{_folder(node, name)}/{MEDIA}/{LIBRARY}", data, mode=0o755)
+    return True
+
+
 def _sync(folder: str) -> None:
-    descriptor = os.open(f"{folder}/libvosmedia.so", os.O_RDONLY)
+    descriptor = os.open(f"{folder}/{LIBRARY}", os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -56,6 +56,7 @@ class Daemon:
         self._tasks: Set[asyncio.Task[None]] = set()
         self._quiet: Set[str] = set()
         self._media_pid = 0
+        self._missing = missing.data_plane()
         self._watch = Watch(self._commands, calls=self._listed, status=self._media_status)
 
     async def run(self) -> None:
@@ -67,7 +68,7 @@ class Daemon:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         self._spawn(self._media.run())
         # Calls that media holds are taken back before the first command about them is answered.
-        if not missing.data_plane():
+        if not self._missing:
             await self._either(self._media.ready.wait())
         console = Console(
             self._paths.control_socket,
@@ -247,7 +248,7 @@ class Daemon:
             "media": {
                 "up": up,
                 "pid": self._media_pid if up else None,
-                **({"missing": missing.data_plane()} if missing.data_plane() else {}),
+                **({"missing": self._missing} if self._missing else {}),
             },
         }
 

@@ -61,11 +61,13 @@ class Admission:
         for name, limit in limits.items():
             if limit.cps:
                 self._begun[name].append(now)
-        self._coming.update(list(limits))
+        for name in limits:
+            self._coming[name] += 1
         try:
             yield
         finally:
-            self._coming.subtract(list(limits))
+            for name in limits:
+                self._coming[name] -= 1
 
     def _check(self, name: str, limit: Limits, now: float) -> None:
         who = f"`{name}`" if name else "this relay"
@@ -107,8 +109,8 @@ class Deadlines:
 
     def add(self, config: Config, branch: Branch) -> None:
         """Note when the branch must end; one that may last for ever is not noted."""
-        seconds, _ = longest(config, branch)
-        if seconds and branch.since:
+        seconds, _ = longest(config, branch) if branch.since else (0, RELAY)
+        if seconds:
             heapq.heappush(self._heap, (branch.since + seconds, branch.media_id))
 
     def rebuild(self, config: Config, calls: Calls) -> None:

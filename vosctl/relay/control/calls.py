@@ -222,13 +222,15 @@ class Calls:
         branches = self._calls.get(call_id, ())
         return next((branch for branch in branches if str(branch.number) == number), None)
 
-    def put(self, branch: Branch) -> None:
-        """Add ``branch`` or let it take the place of the one with its number."""
+    def put(self, branch: Branch) -> Optional[Branch]:
+        """Add ``branch`` or let it take the place of the one with its number, which is returned."""
         before = self.of(branch.call_id)
-        branches = [other for other in before if other.number != branch.number]
+        known = next((other for other in before if other.number == branch.number), None)
+        branches = [other for other in before if other is not known]
         self._calls[branch.call_id] = [*branches, branch]
         if len(before) != 1 or before[0].names != branch.names:
             self._index(branch.call_id, before)
+        return known
 
     def drop(self, branch: Branch) -> None:
         """Forget the branch."""

@@ -39,6 +39,9 @@ CHANGE_REMOTE, CHANGE_RX, CHANGE_TX, CHANGE_REST, CHANGE_JUDGE, CHANGE_RTCP = 1,
 CHANGE_PLAYOUT = 64
 
 
+_Pair = c.c_int32 * 2
+
+
 class Transform(c.Structure):
     """``struct vos_transform``."""
 
@@ -160,13 +163,13 @@ class Plane:
 
     def open(self, host: str, port: int) -> Tuple[int, int]:
         """Bind RTP to ``port`` and RTCP to the next; return both descriptors. Raises OSError."""
-        fds = (c.c_int32 * 2)()
+        fds = _Pair()
         _done(self._c.vos_open(layout.address(host, port), fds))
         return fds[0], fds[1]
 
     def close(self, fds: Tuple[int, int]) -> None:
         """Close what ``open`` gave and no stream has taken."""
-        self._c.vos_close((c.c_int32 * 2)(*fds))
+        self._c.vos_close(_Pair(*fds))
 
     def add(self, number: int, legs: Tuple[bytes, bytes]) -> Stream:
         """Start relaying between two legs; on failure the sockets stay the caller's. Raises OSError."""

@@ -11,9 +11,9 @@ from vosctl.push.apply import Apply
 from vosctl.push.drain import Drain
 from vosctl.push.journal import Entry
 from vosctl.push.options import PushOptions
-from vosctl.push.processor import Processor
+from vosctl.push.processor import Processor, Stream
 from vosctl.push.result import HostResult, Status
-from vosctl.push.rollout import RollOut, Watcher
+from vosctl.push.rollout import RollOut
 from vosctl.push.runner import run
 from vosctl.push.schedule import Batch
 from vosctl.site.model import Node, Site
@@ -49,7 +49,6 @@ def roll_out_site(
     *,
     batches: Sequence[Batch],
     options: PushOptions,
-    watcher: Watcher,
     entry: Entry | None = None,
     accepts: Callable[[str, str], bool] | None = None,
     processors: Sequence[Processor] = (),
@@ -59,7 +58,7 @@ def roll_out_site(
     ``accepts``: see ``Apply``. Errors are in the results, never raised.
     """
     apply = Apply(desired, accepts)
-    return RollOut(site, apply, batches, options, processors, watcher, entry).run()
+    return RollOut(site, apply, batches, options, Stream(processors), entry).run()
 
 
 def verify_site(

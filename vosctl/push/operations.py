@@ -13,6 +13,7 @@ from vosctl.plan.make import make_plan, only_drift
 from vosctl.plan.observed import Observed, parse
 from vosctl.plan.printable import printable
 from vosctl.push import wire
+from vosctl.push.event import Confirmed
 from vosctl.push.host import Host
 from vosctl.push.iptc_reader import read_own_chains
 from vosctl.push.result import HostResult, Status
@@ -198,6 +199,7 @@ def confirm(host: Host, session: Session, identity: str) -> None:
         answer = session.ask(request(host, "confirm", id=identity), expect="confirmed")
     if answer["op"] == "failed":
         raise failure(host, answer)
+    host.emit(Confirmed(host.name, identity))
 
 
 def status(host: Host, session: Session) -> dict[str, Any]:

@@ -9,7 +9,7 @@ PLANE  := $(wildcard vosctl/relay/media/dataplane/*.[ch] vosctl/relay/media/buil
 # Those marked 'alone' place calls at a pace that other tests beside them would disturb; 5: nothing of that kind chosen.
 pytest = $(PY) -m pytest -m '$(1)' $(2) $(TESTS) || [ $$? -eq 5 ]
 
-.PHONY: help setup demo test lint format bench soak fuzz docs clean
+.PHONY: help setup demo test lint format bench soak cross fuzz docs clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ fuzz: $(VENV)/.ready-tests ## Hostile packets, NG messages and SDPs for SECONDS 
 
 soak: $(VENV)/.ready-tests ## Relay packets for 20 minutes at half the loss-free rate: nothing lost, nothing grown. As root.
 	@$(PY) -m bench.relay_soak
+
+cross: $(VENV)/.ready-tests ## Compile the data plane for aarch64 and put its vectors to it under QEMU. As root; fetches both.
+	@VENV=$(VENV) scripts/cross.sh
 
 docs: setup ## Build docs/*.md into build/docs as HTML; every link must lead somewhere.
 	@$(PY) scripts/docs.py build/docs

@@ -62,6 +62,12 @@ missing_for_tests() { # peers and tools that only tests, benches and fuzzers dri
     [ -e /usr/include/openssl/evp.h ] || printf ' libssl-dev'
     has systemd-analyze || printf ' systemd'
     has clang || printf ' clang'
+    has debootstrap || printf ' debootstrap'
+    has dnf || printf ' dnf'
+    has rpmbuild || printf ' rpm'
+    has createrepo_c || printf ' createrepo-c'
+    has aarch64-linux-gnu-gcc || printf ' gcc-aarch64-linux-gnu'
+    [ -e /usr/aarch64-linux-gnu/include/stdlib.h ] || printf ' libc6-dev-arm64-cross'
     ls /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a >/dev/null 2>&1 || printf " $(fuzzer_runtime)"
 }
 

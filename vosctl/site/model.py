@@ -13,6 +13,7 @@ from pathlib import Path
 from vosctl.secret import Secret
 from vosctl.site.decks import Rates
 from vosctl.site.filtering import DEFAULT_BANS, DEFAULT_LOGGING, Bans, Logging
+from vosctl.site.monitoring import Alerts, Metrics
 from vosctl.site.probes import Probe
 from vosctl.site.rollout import Rollout
 from vosctl.site.tree import Mark
@@ -278,30 +279,12 @@ class Interface:
 
 
 @dataclass(frozen=True, slots=True)
-class Metrics:
-    """Where the relay's metrics go: an address that answers HTTP, a file for node_exporter, or both."""
-
-    listen: tuple[Address, int] | None
-    textfile: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Alerts:
-    """Thresholds in percent and milliseconds (0: never), what is looked at together, and who is told."""
-
-    loss: float
-    jitter: float
-    latency: float
-    interval: timedelta
-    webhook: Secret | None
-
-
-@dataclass(frozen=True, slots=True)
 class Relay:
     """The RTP relay of a node: ``addresses`` are bound and put into SDP, at most one a family; ``ng`` answers NG.
 
     ``limits`` are the relay's own, beside those of gateways; 0 is no limit. Without a folder for
-    ``recordings`` no call is recorded. ``drain``: how long a restart waits for calls to end.
+    ``recordings`` no call is recorded. ``drain``: how long a restart waits for calls to end. ``low_latency``:
+    the relay keeps its cores from halting.
     """
 
     enabled: bool
@@ -315,6 +298,7 @@ class Relay:
     metrics: Metrics | None = None
     alerts: Alerts | None = None
     recordings: str = ""
+    low_latency: bool = False
     drain: timedelta = timedelta(minutes=10)
 
 

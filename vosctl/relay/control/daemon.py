@@ -153,6 +153,7 @@ class Daemon:
             addresses=list(config.bound),
             dscp=config.dscp,
             timeout=config.rtp_timeout,
+            low_latency=config.low_latency,
         )
 
     def _event(self, event: Json) -> None:

@@ -133,6 +133,14 @@ class Plane:
         conf = _Conf(workers=workers, receive_buffer=receive_buffer, files=min(files, 2**31), epoll=epoll)
         self.events_fd = _checked(self._c.vos_start(c.byref(conf)), "cannot start the data plane")
 
+    def low_latency(self, *, on: bool) -> None:
+        """Keep the workers' cores from halting, each worker pinned to one, or let them halt again.
+
+        Raises OSError where that cannot be had: without io_uring as of Linux 6.14 (ENOSYS), or for workers beyond
+        the number of cores (EINVAL). Those that can, do.
+        """
+        _checked(self._c.vos_low_latency(int(on)), "cannot keep cores awake")
+
     def stop(self) -> None:
         """End the workers and close every stream's sockets; streams are invalid afterwards."""
         self._c.vos_stop()

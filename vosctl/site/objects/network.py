@@ -64,6 +64,7 @@ def build_relay(fields: Fields, host: str, mark: Mark) -> Relay:
         metrics=build_metrics(fields),
         alerts=build_alerts(fields),
         recordings=fields.text("recordings") or "",
+        low_latency=fields.boolean("low_latency", default=False),
         drain=_DRAIN if (drain := fields.parsed("drain", _drain)) is None else drain,
     )
 

@@ -124,6 +124,19 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who can log in, or (not ``present``) must not; None leaves a field as it is."""
+
+    name: str
+    present: bool
+    uid: int | None
+    groups: tuple[str, ...] | None
+    shell: str | None
+    home: str
+    keys: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """The relay release to be installed under /opt/vosctl: version, digest and the archive."""
 
@@ -145,3 +158,4 @@ class Desired:
     sysctls: tuple[Sysctl, ...]
     services: tuple[Service, ...]
     accounts: tuple[str, ...] = ()
+    users: tuple[User, ...] = ()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vosctl.compile import firewall_watch, relay, routes, sysctl
-from vosctl.compile.desired import Desired, File, Release, Service
+from vosctl.compile.desired import Desired, File, Release, Service, User
 from vosctl.compile.firewall import packet_filter
 from vosctl.compile.memo import Memo
 from vosctl.compile.text import render
 from vosctl.errors import VosctlError
-from vosctl.site.model import FileSpec, Node, Site
+from vosctl.site.model import Node, Site
+from vosctl.site.own import FileSpec
 
 _RELAY = "/opt/vosctl/current/bin/vosctl-relay"
 _UNIT = "/etc/systemd/system/vosctl-relay.service"
@@ -48,6 +49,10 @@ def compile_node(site: Site, node: Node, release: Release | None, *, memo: Memo 
         sysctls=sysctl.sysctls(node),
         services=_services(node),
         accounts=(relay.ACCOUNT,) if node.relay.enabled else (),
+        users=tuple(
+            User(each.name, each.present, each.uid, each.groups, each.shell, each.home, each.keys)
+            for each in node.users
+        ),
     )
 
 

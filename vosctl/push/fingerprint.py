@@ -55,4 +55,5 @@ def _digests(desired: Desired) -> list[Any]:
         [(item.family, item.digest) for item in desired.rulesets],
         [asdict(item) for item in desired.sysctls],
         [asdict(item) for item in desired.services],
+        [asdict(item) for item in desired.users],
     ]

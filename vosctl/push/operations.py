@@ -164,7 +164,7 @@ def inspect(host: Host, desired: Desired) -> tuple[Session, Observed]:
     if answer["op"] == "failed":
         raise failure(host, answer)
     try:
-        return session, parse(answer["observed"], ssh=session.ssh)
+        return session, parse(answer["observed"], ssh=session.ssh, login=session.login)
     except (ValueError, KeyError) as error:
         raise host.failure(f"the agent's observation makes no sense: {error}") from error
 

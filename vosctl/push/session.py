@@ -63,6 +63,7 @@ class Session:
         if become and become_password is not None:
             self._channel.answer_prompt(prompt.encode(), become_password)
         self.ssh: SshPath | None = None
+        self.login = transport.login
         self._heard = ""
         try:
             self._start()

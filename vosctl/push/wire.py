@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import asdict
 from typing import Any
 
 from vosctl.compile.desired import Desired
@@ -19,6 +20,10 @@ def wanted(desired: Desired, *, revision: str | None) -> dict[str, Any]:
         "revision": revision,
         "packages": list(desired.packages),
         "accounts": list(desired.accounts),
+        "users": [
+            {**asdict(user), "groups": None if user.groups is None else list(user.groups)}
+            for user in desired.users
+        ],
         "release": {"version": release.version, "digest": release.digest} if release else None,
         "files": [
             {

@@ -14,6 +14,7 @@ from vosctl.secret import Secret
 from vosctl.site.decks import Rates
 from vosctl.site.filtering import DEFAULT_BANS, DEFAULT_LOGGING, Bans, Logging
 from vosctl.site.monitoring import Alerts, Metrics
+from vosctl.site.own import FileSpec, ServiceSpec, UserSpec
 from vosctl.site.probes import Probe
 from vosctl.site.rollout import Rollout
 from vosctl.site.tree import Mark
@@ -303,35 +304,6 @@ class Relay:
 
 
 @dataclass(frozen=True, slots=True)
-class FileSpec:
-    """A file that the operator adds; ``content`` is final text (templates are rendered).
-
-    ``reload`` and ``restart`` name services, ``validate`` a command with ``%s`` for the new content's place.
-    """
-
-    path: str
-    content: str
-    mode: int
-    owner: str
-    group: str
-    secret: bool
-    reload: str | None
-    mark: Mark
-    restart: str | None = None
-    validate: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceSpec:
-    """A service and the state it should be in (``running`` or ``stopped``)."""
-
-    name: str
-    state: str
-    enabled: bool
-    mark: Mark
-
-
-@dataclass(frozen=True, slots=True)
 class Connection:
     """How a node is reached. ``kind`` is ``ssh`` or ``local``.
 
@@ -369,6 +341,7 @@ class Node:
     packages: tuple[str, ...]
     services: tuple[ServiceSpec, ...]
     mark: Mark
+    users: tuple[UserSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

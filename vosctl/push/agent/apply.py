@@ -23,6 +23,7 @@ from vosctl.push.agent import (
     services,
     snapshot,
     sysctls,
+    users,
 )
 from vosctl.push.agent import wanted as wanted_state
 from vosctl.push.agent.errors import AgentError, from_os
@@ -196,6 +197,7 @@ class Apply:
         self._do(
             "release", [release.name_of(work.release)] if work.release else [], self._apply_release(work)
         )
+        self._do("users", [item["name"] for item, _ in work.users], self._apply_users(work))
         self._do("files", [item["path"] for item in work.put] + work.remove, self._apply_files(work))
         change = work.firewall
         if change is not None:
@@ -224,6 +226,14 @@ class Apply:
             dataplane.ensure(work.node, release.name_of(work.release))
             release.switch(work.node, work.release)
             yield release.name_of(work.release)
+
+    def _apply_users(self, work: Work) -> Iterator[str]:
+        for item, action in work.users:
+            self._item = item["name"]
+            users.act(work.node, item, action)
+            if action == "create":
+                users.make_key_folder(work.node, item)
+            yield item["name"]
 
     def _apply_files(self, work: Work) -> Iterator[str]:
         # All new contents are on disk before the first name changes: a full disk changes nothing.

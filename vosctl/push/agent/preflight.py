@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from vosctl.push.agent import files, release, room, validation
+from vosctl.push.agent import files, release, room, users, validation
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
@@ -21,6 +21,9 @@ def check(work: Work, archive_size: int) -> None:
     """Raise AgentError for the first thing that would stop the work half-way."""
     work.load_archive()
     content = work.load_content()
+    names = {item["name"] for item, action in work.users if action == "create"}
+    for item, action in work.users:
+        users.check(work.node, item, action, names)
     for item in work.put:
         files.check_place(work.node, item["path"])
     for path in work.remove:

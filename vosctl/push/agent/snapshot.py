@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from vosctl.push.agent import bans, clock, durable, files, firewall, release, room, services, sysctls
+from vosctl.push.agent import bans, clock, durable, files, firewall, release, room, services, sysctls, users
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
@@ -43,6 +43,7 @@ def take(state: State, work: Work, identity: str, holder: str) -> None:
         "time": clock.now(),
         "files": records,
         "folders": sorted({missing for place in places for missing in durable.missing_folders(place)}),
+        "users": [users.save(node, item) for item, _ in work.users],
         "release": {"link": release.current(node)} if work.release else None,
         "firewall": firewall.save(work.before) if work.firewall is not None and work.before.kernel else None,
         "sysctls": {key: sysctls.read(key) for key, _ in work.settings},
@@ -116,6 +117,8 @@ def restore(state: State, identity: str, *, booting: bool = False) -> list[str]:
         _attempt(errors, record["path"], partial(files.restore, node, record, folder(node, identity)))
     for path in reversed(found["folders"]):
         _remove_folder(path)
+    for record in found.get("users") or ():
+        _attempt(errors, f"user {record['name']}", partial(users.restore, node, record))
     if found["release"] is not None:
         _attempt(errors, "release", partial(release.restore, node, found["release"]["link"]))
     if found["firewall"] is not None:

@@ -37,13 +37,15 @@ def check(wanted: Any, *, directory: bool = False) -> dict[str, Any]:
         _firewall(wanted)
         _words("package", wanted["packages"], _WORD)
         _words("account", wanted.get("accounts") or [], _ACCOUNT)
+        _users(wanted.get("users") or [])
         _words("sysctl", (item["key"] for item in wanted["sysctls"]), _KEY)
         _values(wanted["sysctls"])
         _services(wanted["services"])
         _release(wanted.get("release"))
     except (KeyError, TypeError, AttributeError) as error:
         raise AgentError("unsupported", f"the wanted state has not the expected shape: {error!r}") from error
-    theirs = set(wanted.get("accounts") or ()) if directory else set()
+    theirs = {*(wanted.get("accounts") or ()), *(each["name"] for each in wanted.get("users") or ())}
+    theirs = theirs if directory else set()
     for item in wanted["files"]:
         item["given"] = not theirs & {item["owner"], item["group"]}
     return wanted
@@ -107,6 +109,18 @@ def _services(services: list[dict[str, Any]]) -> None:
             raise _bad("length of draining of service " + item["name"], seconds)
         if item.get("supervise") and not (safe_path(item["supervise"][0]) and safe_path(item.get("pidfile"))):
             raise _bad("supervise command or pidfile of service " + item["name"], item)
+
+
+def _users(users: list[dict[str, Any]]) -> None:
+    for item in users:
+        _words("user", [item["name"]], _ACCOUNT)
+        _words("group", item["groups"] or [], _WORD)
+        if not safe_path(item["home"]) or ":" in item["home"] or not isinstance(item["present"], bool):
+            raise _bad("home of user " + item["name"], item)
+        if item["shell"] is not None and (not safe_path(item["shell"]) or ":" in item["shell"]):
+            raise _bad("shell of user " + item["name"], item["shell"])
+        if item["uid"] is not None and not (isinstance(item["uid"], int) and 0 <= item["uid"] < 1 << 31):
+            raise _bad("uid of user " + item["name"], item["uid"])
 
 
 def _release(release: dict[str, Any] | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vosctl.push.agent import clock, dataplane, files, firewall, release, services, sysctls
+from vosctl.push.agent import clock, dataplane, files, firewall, release, services, sysctls, users
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
@@ -17,6 +17,7 @@ class Work:
     """What differs between an observed and a wanted state, as things to do.
 
     - ``put``: wanted files to write, with their content and owner; ``remove``: paths of orphans.
+    - ``users``: users with what is done to them (see ``users.due``).
     - ``release``: the release to switch to; ``archive``: its bytes when it has to be unpacked.
     - ``firewall``: the change of sets and rules, None where the node has none to change.
     - ``settings``: sysctls to write; ``late``: those that this kernel does not have yet, they may come with
@@ -40,6 +41,7 @@ class Work:
         self.applied = state.applied()
         self.remove: list[str] = observed["orphans"]["files"]
         self.put = [item for item in wanted["files"] if files.differs(observed["files"][item["path"]], item)]
+        self.users = self._users()
         self.release = self._release()
         self.archive: bytes | None = None
         self.firewall = self._firewall()
@@ -48,6 +50,13 @@ class Work:
         self.originals = self._originals()
         self.enable = [item for item in wanted["services"] if self._enable_differs(item)]
         self.actions = self._actions()
+
+    def _users(self) -> list[tuple[dict[str, Any], str]]:
+        if not self.node.is_machine:
+            return []
+        found = self.observed["users"]
+        each = [(item, users.due(item, found[item["name"]])) for item in self.wanted.get("users") or ()]
+        return [(item, action) for item, action in each if action]
 
     def _release(self) -> dict[str, Any] | None:
         """Return the release to switch to, also the one in use where its data plane can be compiled by now."""
@@ -143,10 +152,19 @@ class Work:
             (
                 item,
                 files.content(item, sent, self.observed["files"][item["path"]], self.node),
-                files.owner_ids(self.node, item),
+                self._owner(item),
             )
             for item in self.put
         ]
+
+    def _owner(self, item: dict[str, Any]) -> tuple[int, int]:
+        try:
+            return files.owner_ids(self.node, item)
+        except AgentError:
+            # The apply makes the user first, and then asks again.
+            if item["owner"] in {each["name"] for each, action in self.users if action == "create"}:
+                return -1, -1
+            raise
 
     def load_archive(self) -> None:
         """Decode the release's archive when the node lacks it; raises AgentError."""
@@ -163,6 +181,7 @@ class Work:
     def changed(self) -> list[str]:
         """What is going to change, for people, as ``file /etc/…``, ``set vos-…`` or ``rules v4``."""
         found = [f"release {release.name_of(self.release)}"] if self.release else []
+        found += [f"user {item['name']} {action}" for item, action in self.users]
         found += [f"file {item['path']}" for item in self.put] + [
             f"file {path} removed" for path in self.remove
         ]
@@ -202,6 +221,7 @@ class Work:
             "sysctls": {item["key"]: item["value"] for item in wanted["sysctls"]},
             "originals": self.originals,
             "packages": wanted["packages"],
+            "users": {item["name"]: item for item in wanted.get("users") or ()},
             "services": wanted["services"],
         }
 

@@ -12,8 +12,8 @@ from typing import Any
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
-from vosctl.site.model import FileSpec, ServiceSpec
 from vosctl.site.objects.fields import Fields
+from vosctl.site.own import FileSpec, ServiceSpec
 from vosctl.site.suggest import listed
 from vosctl.site.tree import Mark, Scalar
 

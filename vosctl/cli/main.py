@@ -10,7 +10,20 @@ from typing import cast
 import click
 
 from vosctl import __version__
-from vosctl.cli import applying, ban, calls, counters, demo, diff, drain, nodes, site, ssh_keyscan, trace
+from vosctl.cli import (
+    applying,
+    ban,
+    calls,
+    counters,
+    demo,
+    diff,
+    drain,
+    nodes,
+    site,
+    ssh_keyscan,
+    status,
+    trace,
+)
 from vosctl.cli.screen import Wish, errors_to, print_json
 from vosctl.errors import InputError, VosctlError
 from vosctl.report.problems import as_json, print_problems, summarize
@@ -40,6 +53,7 @@ for command in (
     *diff.COMMANDS,
     *applying.COMMANDS,
     *nodes.COMMANDS,
+    *status.COMMANDS,
     *calls.COMMANDS,
     *drain.COMMANDS,
     *counters.COMMANDS,

@@ -1,4 +1,4 @@
-"""Commands that talk to nodes: confirm, rollback, drift, status, facts, history; and what such commands share."""
+"""Commands that talk to nodes: confirm, rollback, drift, facts, history; and what such commands share."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from vosctl.cli.selection import narrowed
 from vosctl.push import api
 from vosctl.push.options import PushOptions
 from vosctl.push.result import HostResult, exit_code
+from vosctl.report.drift import print_moved
 from vosctl.report.plans import print_plans
 from vosctl.report.recap import as_json, print_recap
 from vosctl.report.rollout import print_history
-from vosctl.report.status import print_facts, print_status
+from vosctl.report.status import print_facts
 from vosctl.site.model import Site
 
 CHANGES_PENDING = 3
@@ -62,7 +63,10 @@ def drift(
         seeing=seeing,
         options=options,
     )
-    return report_plans(site, results, diff=diff, detailed=detailed_exitcode, seeing=seeing)
+    code = report_plans(site, results, diff=diff, detailed=detailed_exitcode, seeing=seeing)
+    if not site.json and not seeing.json_events:
+        print_moved(output(), results)
+    return code
 
 
 @click.command(short_help="Keep what an apply left waiting.")
@@ -88,14 +92,6 @@ def rollback(site: SiteArguments, nodes: NodeArguments, seeing: SeeingArguments,
     first, for at most relay.drain.
     """
     return _simple(site, nodes, partial(api.rollback_site, drain=not now), seeing=seeing)
-
-
-@click.command(short_help="Show the fleet in one table.")
-@site_options
-@node_options
-def status(site: SiteArguments, nodes: NodeArguments) -> int:
-    """Show the fleet in one table: revision, relay, calls, what is pending, who holds a lock."""
-    return _simple(site, nodes, api.status_site, show=print_status)
 
 
 @click.command(short_help="Show what is known of each node.")
@@ -149,8 +145,6 @@ def _simple(
         print_json(as_json(results))
     else:
         show(output(), results)
-        if show is print_status:
-            print_errors(results)
     return exit_code(results)
 
 
@@ -253,4 +247,4 @@ def _revision(site: SiteArguments) -> str | None:
     return found.stdout.strip() or None
 
 
-COMMANDS = (confirm, rollback, drift, status, facts, history)
+COMMANDS = (confirm, rollback, drift, facts, history)

@@ -113,9 +113,19 @@ def rollback_site(
     return run(_nodes(site), operations.Rollback(drain), options=options, processors=processors)
 
 
-def status_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
-    """Return each selected node's status in ``report``: applied, pending, lock, relay, journal."""
-    return run(_nodes(site), operations.Ask("status"), options=options, processors=processors)
+def status_site(
+    site: Site,
+    *,
+    options: PushOptions,
+    processors: Sequence[Processor] = (),
+    desired: Mapping[str, Desired] | None = None,
+) -> Results:
+    """Return each selected node's status in ``report``: applied, pending, lock, relay, journal.
+
+    With ``desired`` also ``drift`` (names of what moved) and ``changes`` (how much the site would change beside).
+    """
+    operation = operations.Ask("status") if desired is None else operations.Look(desired)
+    return run(_nodes(site), operation, options=options, processors=processors)
 
 
 def facts_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vosctl.compile.desired import Desired
-from vosctl.errors import HostError, VosctlError
+from vosctl.errors import HostError, UnreachableError, VosctlError
 from vosctl.plan.change import Plan
 from vosctl.plan.make import make_plan, only_drift
 from vosctl.plan.observed import Observed, parse
@@ -42,10 +42,46 @@ class Drift:
     desired: Mapping[str, Desired]
 
     def __call__(self, host: Host) -> HostResult:
-        """Return ``changed`` where something moved."""
-        _session, observed = inspect(host, self.desired[host.name])
+        """Return ``changed`` where something moved, with what is known of when under ``moved`` in the report."""
+        session, observed = inspect(host, self.desired[host.name])
         host.plan = only_drift(make(host, self.desired[host.name], observed))
-        return host.result(Status.CHANGED if host.plan else Status.OK, report=busy(observed))
+        report = {**busy(observed), **_checked(host, session, host.plan)}
+        return host.result(Status.CHANGED if host.plan else Status.OK, report=report)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Asks for the status and, in the same exchange, what moved and what the site would change."""
+
+    desired: Mapping[str, Desired]
+
+    def __call__(self, host: Host) -> HostResult:
+        """Return the status in ``report``: ``drift`` holds names, ``changes`` a count; None where not known."""
+        session = host.connect()
+        with host.timed("status"):
+            report = _masked(without_op(status(host, session)))
+        try:
+            _, observed = inspect(host, self.desired[host.name], session)
+            whole = make(host, self.desired[host.name], observed)
+            report |= {
+                "drift": [f"{change.kind.value} {change.name}" for change in whole.drift],
+                "changes": len(whole.changes) - len(whole.drift),
+                **_checked(host, session, only_drift(whole)),
+            }
+        except UnreachableError:
+            raise
+        except VosctlError as error:
+            report |= {"drift": None, "changes": None, "drift_error": error.message}
+        return host.result(Status.OK, report=report)
+
+
+def _checked(host: Host, session: Session, plan: Plan) -> dict[str, Any]:
+    """Tell the node what moved; return what it knows of since when."""
+    names = [f"{change.kind.value} {change.name}" for change in plan.changes]
+    answer = session.ask(request(host, "checked", moved=names), expect="checked")
+    if answer["op"] == "failed":
+        raise failure(host, answer)
+    return {"moved": answer["moved"], "last": answer["applied"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +183,9 @@ def own_chains() -> dict[str, Any]:
         return {"error": str(error)}
 
 
-def inspect(host: Host, desired: Desired) -> tuple[Session, Observed]:
-    """Connect and return the agent and what it observed."""
-    session = host.connect()
+def inspect(host: Host, desired: Desired, session: Session | None = None) -> tuple[Session, Observed]:
+    """Connect, without a ``session``, and return the agent and what it observed."""
+    session = session or host.connect()
     host.step("inspect")
     with host.timed("inspect"):
         answer = session.ask(

@@ -245,6 +245,7 @@ class Daemon:
             "keys": sorted(config.keys),
             "calls": len(self._commands.calls),
             "draining": self._drain.told(),
+            "alerts": self._watch.raised,
             "uptime": round(time.monotonic() - self._started, 3),
             "media": {
                 "up": up,

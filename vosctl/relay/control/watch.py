@@ -68,6 +68,11 @@ class Watch:
         self.webhook = Webhook()
         self.exporter = Exporter(self.page)
 
+    @property
+    def raised(self) -> List[Json]:
+        """The alerts that last."""
+        return self._watchman.raised
+
     async def run(self) -> None:
         """Look every ``alerts.interval`` seconds, until cancelled."""
         while True:

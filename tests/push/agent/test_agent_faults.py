@@ -261,7 +261,7 @@ def test_a_disk_that_is_too_small_is_found_before_anything_changes(nft: Machine)
 @pytest.mark.netns
 def test_no_room_for_the_snapshot(nft: Machine) -> None:
     nft.run("mkdir -p /etc/voice /var/lib/vosctl; head -c 600000 /dev/zero >/etc/voice/a")
-    nft.run("mount -t tmpfs -o size=1m,mode=700 small /var/lib/vosctl")
+    nft.run("mount -t tmpfs -o size=800k,mode=700 small /var/lib/vosctl")
     try:
         answer = nft.apply(Wanted().file("/etc/voice/a", b"new"))
         assert answer["op"] == "error"

@@ -28,6 +28,7 @@ def revert(state: State, pending: dict[str, Any], why: str, *, booting: bool = F
     # The journal's word comes first: a crash in between repeats a revert that finds nothing to do.
     state.note("reverted", id=identity, why=why)
     state.clear_pending()
+    snapshot.forget(state, identity)
     return []
 
 

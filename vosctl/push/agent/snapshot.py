@@ -188,6 +188,12 @@ def chain(state: State) -> list[str]:
     return found
 
 
+def forget(state: State, identity: str) -> None:
+    """Remove the snapshot of an apply that was taken back: many failed ones must not fill the disk."""
+    if identity not in chain(state):
+        durable.remove_tree(folder(state.node, identity))
+
+
 def prune(state: State) -> None:
     """Remove snapshots but those of the last applies, and releases that none of these needs."""
     node = state.node

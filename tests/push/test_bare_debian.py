@@ -20,6 +20,7 @@ ADDRESS = "10.231.0.2"
 # Two telephones that call one another through the node's relay; every packet must arrive as it was sent.
 CALL = """
 import sys, threading
+count = int(sys.argv[1])
 sys.path.insert(0, "/opt/vosctl/current/lib")
 sys.path.insert(0, "/run")
 from relay_calls import Phone, _speak, g711
@@ -27,11 +28,12 @@ from vosctl.relay.ng import NgClient
 with Phone() as caller, Phone() as callee, NgClient(("127.0.0.1", 2223)) as client:
     to_callee = client.offer("c", "f", caller.sdp())
     to_caller = client.answer("c", "f", "t", callee.sdp())
-    sent = g711(50, seed=1), g711(50, seed=2)
+    sent = g711(count, seed=1), g711(count, seed=2)
     threads = [threading.Thread(target=_speak, args=(caller, sent[0], to_caller, 0.01)),
                threading.Thread(target=_speak, args=(callee, sent[1], to_callee, 0.01)),
-               threading.Thread(target=callee.drain, args=(50,)), threading.Thread(target=caller.drain, args=(50,))]
+               threading.Thread(target=callee.drain, args=(count,)), threading.Thread(target=caller.drain, args=(count,))]
     [each.start() for each in threads]
+    print("speaks", flush=True)
     [each.join() for each in threads]
     assert (callee.got, caller.got) == sent
     print(client.delete("c", "f")["totals"]["RTP"]["packets"])
@@ -50,7 +52,7 @@ class Bare:
         self._known.write_text(bare_debian.known_host(self.root, ADDRESS))
 
     def vosctl(self, *words: str, code: int = 0) -> str:
-        """Run vosctl for edge-a and return what it said."""
+        """Run vosctl for edge-a and return what it said, of its errors where ``code`` is one."""
         options = (
             "--private-key",
             str(self._fleet.private_key),
@@ -62,21 +64,16 @@ class Bare:
         argv = self._fleet.controller_argv((program(), *words, *options))
         done = subprocess.run(argv, cwd=self.site, check=False, capture_output=True, text=True, timeout=300)
         assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout
+        return done.stdout if code == 0 else done.stderr
+
+    def ssh_argv(self, script: str) -> list[str]:
+        """Return the command line that runs a script on the machine, as root."""
+        files = ("-i", str(self._fleet.private_key), "-o", f"UserKnownHostsFile={self._known}")
+        return self._fleet.controller_argv(("ssh", "-F", "none", *files, f"root@{ADDRESS}", script))
 
     def ssh(self, script: str) -> str:
-        """Run a script on the machine, as root."""
-        words = (
-            "ssh",
-            "-F",
-            "none",
-            "-i",
-            str(self._fleet.private_key),
-            "-o",
-            f"UserKnownHostsFile={self._known}",
-        )
-        argv = self._fleet.controller_argv((*words, f"root@{ADDRESS}", script))
-        done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
+        """Run a script on the machine, and return what it said."""
+        done = subprocess.run(self.ssh_argv(script), check=False, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -107,7 +104,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bare]:
 
 
 def test_a_bare_debian_becomes_a_node(bare: Bare) -> None:
-    missing = bare.ssh("for each in iptables ipset conntrack cc systemctl; do command -v $each; done; true")
+    missing = bare.ssh("for each in iptables ipset conntrack cc gcc; do command -v $each; done; true")
     assert missing == "", "it is not as bare as it should be"
     planned = " ".join(bare.vosctl("plan", "playbooks/site.yml").split())
     assert "+ package iptables install" in planned
@@ -123,10 +120,24 @@ def test_a_bare_debian_becomes_a_node(bare: Bare) -> None:
     phones = (Path(__file__).parents[1] / "relay/relay_calls.py").read_bytes()
     bare.ssh(f"cat >/run/relay_calls.py <<'END'\n{phones.decode()}\nEND\n")
     bare.ssh(f"cat >/run/call.py <<'END'\n{CALL}\nEND\n")
-    assert bare.ssh("python3 -B /run/call.py").strip() == "100"
+    assert bare.ssh("python3 -B /run/call.py 50").split() == ["speaks", "100"]
 
 
-def test_it_is_drained_and_taken_back(bare: Bare) -> None:
+def test_it_is_drained_under_a_call_and_taken_back(bare: Bare) -> None:
+    script = "python3 -B /run/call.py 1000"  # ten seconds
+    with subprocess.Popen(bare.ssh_argv(script), stdout=subprocess.PIPE, text=True) as call:
+        assert call.stdout is not None
+        assert call.stdout.readline() == "speaks\n"
+        told = bare.vosctl("drain", "edge-a")
+        assert told.startswith("edge-a: draining since 2")
+        assert told.endswith(", 1 call left\n")
+        assert "draining" in bare.vosctl("status")
+        assert "1 calls still run after 1 s of draining" in bare.vosctl(
+            "drain", "edge-a", "--for", "1", code=2
+        )
+        assert bare.vosctl("drain", "edge-a", "--wait") == "edge-a: drained, no call is left\n"
+        assert call.stdout.readline() == "2000\n"
+        call.wait(10)
     assert bare.vosctl("drain", "edge-a", "--wait") == "edge-a: drained, no call is left\n"
     assert "drained" in bare.vosctl("status")
     assert bare.vosctl("drain", "edge-a", "--undo") == "edge-a: takes new calls, 0 calls now\n"

@@ -66,6 +66,7 @@ class Bed:
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(folder / "home"),
             "LANG": "C.UTF-8",
+            "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
         }
         (folder / "home").mkdir()
 

@@ -42,8 +42,8 @@ class Host:
         root = self.node.connection.root
         return str(root) if root is not None else None
 
-    def connect(self) -> Session:
-        """Return the agent over a new connection; an older one is closed."""
+    def connect(self, glance: str = "") -> Session:
+        """Return the agent over a new connection; an older one is closed. ``glance``: see Session."""
         self.close()
         self.step("connect")
         with self.timed("connect"):
@@ -57,6 +57,7 @@ class Host:
                 timeout=self.options.timeout,
                 keep_agent=self.root is None,
                 become_password=self.options.become_password,
+                glance=glance,
             )
         return self._session
 

@@ -185,18 +185,15 @@ def own_chains() -> dict[str, Any]:
 
 def inspect(host: Host, desired: Desired, session: Session | None = None) -> tuple[Session, Observed]:
     """Connect, without a ``session``, and return the agent and what it observed."""
-    session = session or host.connect()
+    wanted = wire.wanted(desired, revision=host.options.revision)
+    key = wire.glance(wanted)
+    session = session or host.connect(glance=key)
     host.step("inspect")
-    with host.timed("inspect"):
-        answer = session.ask(
-            request(
-                host,
-                "inspect",
-                wanted=wire.wanted(desired, revision=host.options.revision),
-                max_content=wire.MAX_CONTENT,
-            ),
-            expect="observed",
-        )
+    answer = session.seen
+    if answer is None:
+        frame = request(host, "inspect", wanted=wanted, max_content=wire.MAX_CONTENT, glance=key)
+        with host.timed("inspect"):
+            answer = session.ask(frame, expect="observed")
     if answer["op"] == "failed":
         raise failure(host, answer)
     try:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from vosctl.compile.desired import Desired
 from vosctl.plan.observed import Observed
+from vosctl.push.agent import bundle
 
 MAX_CONTENT = 262144
 
@@ -74,6 +78,13 @@ def wanted(desired: Desired, *, revision: str | None) -> dict[str, Any]:
             for service in desired.services
         ],
     }
+
+
+def glance(wanted: Mapping[str, Any]) -> str:
+    """Return the key of a node's answer to an inspection for ``wanted`` by this very agent, whatever the revision."""
+    told = {name: value for name, value in wanted.items() if name != "revision"}
+    text = json.dumps([bundle.digest(), MAX_CONTENT, told], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def items(desired: Desired, observed: Observed) -> dict[str, Any]:

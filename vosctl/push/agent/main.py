@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 
 from vosctl import __version__
-from vosctl.push.agent import durable, facts, firewall, lock
+from vosctl.push.agent import durable, facts, firewall, glance, lock
 from vosctl.push.agent import wanted as wanted_state
 from vosctl.push.agent.errors import AgentError, from_os
-from vosctl.push.agent.frames import Channel
+from vosctl.push.agent.frames import Channel, encode
 from vosctl.push.agent.node import Node
 from vosctl.push.agent.observe import APPLIED, MAX_CONTENT, observe, waiting
 from vosctl.push.agent.state import State
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 JOURNAL_ENTRIES = 50
+_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 def main(arguments: Sequence[str], archive: str) -> int:
@@ -147,8 +149,13 @@ def _node(request: dict[str, Any]) -> Node:
 def _inspect(state: State, request: dict[str, Any]) -> dict[str, Any]:
     wanted = wanted_state.check(request.get("wanted"), directory=not state.node.is_machine)
     recovered = _recover(state)
+    key = request.get("glance")
+    begun = glance.begin(state, wanted) if isinstance(key, str) and _KEY.fullmatch(key) else None
     found = observe(state, wanted, max_content=int(request.get("max_content", MAX_CONTENT)))
-    return {"op": "observed", "observed": {**found, "recovered": recovered}}
+    answer = {"op": "observed", "observed": {**found, "recovered": recovered}}
+    if begun and not (recovered or found["lock"] or found["pending"]):
+        glance.keep(str(key), begun, encode(answer))
+    return answer
 
 
 def _status(state: State, request: dict[str, Any]) -> dict[str, Any]:

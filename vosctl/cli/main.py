@@ -18,6 +18,7 @@ from vosctl.cli import (
     demo,
     diff,
     drain,
+    init,
     nodes,
     site,
     ssh_keyscan,
@@ -48,6 +49,7 @@ def cli() -> None:
 
 
 for command in (
+    *init.COMMANDS,
     *site.COMMANDS,
     *trace.COMMANDS,
     *diff.COMMANDS,

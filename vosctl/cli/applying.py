@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -166,13 +166,13 @@ def _job(site: SiteArguments, rollout: RolloutArguments, *, resume: bool) -> Job
 def _look(
     site: SiteArguments, job: Job, options: PushOptions, seeing: SeeingArguments
 ) -> dict[str, HostResult]:
-    return run_on_nodes(
-        site,
-        job.site,
-        lambda **kw: api.plan_site(job.site, job.desired, options=options, **kw),
-        seeing=seeing,
-        options=options,
-    )
+    accepts = _accepts(job)
+
+    def look(processors: Sequence[Processor]) -> dict[str, HostResult]:
+        moved = accepts and api.verify_site(job.site, job.desired, accepts=accepts, options=options)
+        return moved or api.plan_site(job.site, job.desired, options=options, processors=processors)
+
+    return run_on_nodes(site, job.site, look, seeing=seeing, options=options)
 
 
 def _change(
@@ -180,13 +180,7 @@ def _change(
 ) -> dict[str, HostResult]:
     if not site.json and seeing.progress != "off":
         print_batches(errors_to(), job.batches, job.wishes.seed)
-    stored = job.stored
-    accepts = None
-    if stored is not None:
-        fingerprint = job.fingerprint(stored.salt)
-
-        def accepts(node: str, digest: str) -> bool:
-            return stored.holds(node, digest, fingerprint)
+    accepts = _accepts(job)
 
     def change(processors: Sequence[Processor]) -> dict[str, HostResult]:
         if accepts is not None:
@@ -204,6 +198,15 @@ def _change(
         )
 
     return run_on_nodes(site, job.site, change, seeing=seeing, options=options)
+
+
+def _accepts(job: Job) -> Callable[[str, str], bool] | None:
+    """Return what says of a node's state whether it is the stored plan's; None without a stored plan."""
+    stored = job.stored
+    if stored is None:
+        return None
+    fingerprint = job.fingerprint(stored.salt)
+    return lambda node, digest: stored.holds(node, digest, fingerprint)
 
 
 def _begin(job: Job, options: PushOptions) -> Entry | None:

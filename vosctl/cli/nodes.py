@@ -18,6 +18,7 @@ from vosctl.cli.options import NodeArguments, SiteArguments, node_options, site_
 from vosctl.cli.screen import errors_to, output, print_json
 from vosctl.cli.seeing import Run, SeeingArguments, seeing_options, watch
 from vosctl.cli.selection import narrowed
+from vosctl.errors import UsageError
 from vosctl.push import api
 from vosctl.push.options import PushOptions
 from vosctl.push.result import HostResult, exit_code
@@ -162,6 +163,11 @@ def run_on_nodes(
     ``options`` say in the run's first event who does it, and at which revision.
     """
     command = click.get_current_context().info_name or "vosctl"
+    if options is not None and options.connection is not None and len(checked.selected) > 1:
+        raise UsageError(
+            f"--connection {options.connection} is for one node, and {len(checked.selected)} are meant",
+            hint="name the one that this machine is: --limit NODE",
+        )
     run = Run(command, tuple(checked.selected), options or PushOptions(holder=""), hosts=command in CHANGING)
     try:
         return watch(site, seeing or SeeingArguments(), run, lambda told: operation(processors=told))
@@ -226,6 +232,7 @@ def push_options(site: SiteArguments, nodes: NodeArguments, **more: Any) -> Push
         password=nodes.password_file or nodes.ask_pass,
         become_password=nodes.become_password_file or nodes.ask_become_pass,
         transport=nodes.transport,
+        connection=nodes.connection,
         tries=nodes.tries,
         holder=f"{getpass.getuser()}@{socket.gethostname()}",
         revision=_revision(site),

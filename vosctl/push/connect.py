@@ -31,7 +31,7 @@ class Connector:
         often as ConnectionAttempts says, with ``sleep`` between. What another try cannot better (a host
         key, a login) is told at once.
         """
-        if node.connection.kind == "local":
+        if "local" in (self._options.connection, node.connection.kind):
             return LocalTransport(node.name)
         tries = max(self._options.tries, self._shared.config.route(node.connection)[-1].attempts)
         for number in range(1, tries + 1):

@@ -35,7 +35,7 @@ def run(
     An error of one node, even a bug, ends up in its result and never stops another node. An
     interrupt (KeyboardInterrupt) closes every connection, waits for the threads and goes on up.
     """
-    connector = Connector(options)
+    connector = Connector(options, len(nodes))
     stream = Stream(processors)
     hosts = [Host(node, options, connector, stream.handle) for node in nodes]
     with ThreadPoolExecutor(max_workers=max(1, min(options.forks, len(hosts)))) as pool:

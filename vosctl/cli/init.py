@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from vosctl.cli.screen import output
+from vosctl.compile.scaffold import Scaffold, parse_hosts, write
 from vosctl.errors import UsageError
-from vosctl.site.scaffold import Scaffold, parse_hosts, write
 
 _SSH = 22
 

@@ -240,18 +240,30 @@ def push_options(site: SiteArguments, nodes: NodeArguments, **more: Any) -> Push
     )
 
 
+# New files of these kinds are part of the site before git knows them.
+_OF_SITE = (":(top)*.yml", ":(top)*.yaml", ":(top)*.j2")
+
+
 def _revision(site: SiteArguments) -> str | None:
-    """Return the git revision of the site, marked ``-dirty`` when files differ from it."""
+    """Return the git revision of the site, marked ``-dirty`` when files differ from it or are not in it yet."""
     where = (site.playbook or Path()).resolve()
     folder = where.parent if where.is_file() else where
+    found = _git(folder, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+    if not found or found.endswith("-dirty"):
+        return found or None
+    return (
+        f"{found}-dirty" if _git(folder, "ls-files", "-o", "--exclude-standard", "--", *_OF_SITE) else found
+    )
+
+
+def _git(folder: Path, *words: str) -> str:
     try:
         found = subprocess.run(
-            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            capture_output=True, text=True, timeout=10, check=False,
-        )  # fmt: skip
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None
+        return ""
+    return found.stdout.strip()
 
 
 COMMANDS = (confirm, rollback, drift, facts, history)

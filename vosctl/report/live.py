@@ -111,6 +111,8 @@ class LiveDisplay:
         finished = sum(self._done.values())
         bad = sum(count for status, count in self._done.items() if status in BAD)
         head = Table.grid(padding=(0, 2), expand=False)
+        for _ in range(4):
+            head.add_column(no_wrap=True)
         told = Text(self._command or "working", style="bold")
         if self._batch:
             told.append(f" · {self._batch}", style="not bold")
@@ -122,7 +124,7 @@ class LiveDisplay:
         bar = ProgressBar(
             total=max(self._total, 1),
             completed=finished,
-            width=max(10, min(30, self._console.width - 56)),
+            width=max(8, min(30, self._console.width - 66)),
             complete_style="red" if bad else "green",
             finished_style="red" if bad else "green",
         )

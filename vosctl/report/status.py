@@ -54,8 +54,8 @@ def _states(report: Report) -> Iterator[str]:
         "drift": report.get("drift"),
         "draining": drained and relay.get("calls"),
         "drained": drained,
-        "behind": report.get("changes") and report.get("applied"),
-        "new": not report.get("applied"),
+        "behind": report.get("changes") and (report.get("applied") or {}).get("id"),
+        "new": not (report.get("applied") or {}).get("id"),
     }
     return (word for word, holds in found.items() if holds)
 

@@ -17,10 +17,9 @@ from vosctl.fleet import Fleet, HostSpec
 pytestmark = [pytest.mark.netns, pytest.mark.requires("debootstrap"), pytest.mark.timeout(600)]
 
 ADDRESS = "10.231.0.2"
-# Two telephones that call one another through the node's relay; every packet must arrive as it was sent.
+# Two telephones that call one another through the node's relay, until a line comes; every packet must arrive as sent.
 CALL = """
 import sys, threading
-count = int(sys.argv[1])
 sys.path.insert(0, "/opt/vosctl/current/lib")
 sys.path.insert(0, "/run")
 from relay_calls import Phone, _speak, g711
@@ -28,14 +27,15 @@ from vosctl.relay.ng import NgClient
 with Phone() as caller, Phone() as callee, NgClient(("127.0.0.1", 2223)) as client:
     to_callee = client.offer("c", "f", caller.sdp())
     to_caller = client.answer("c", "f", "t", callee.sdp())
-    sent = g711(count, seed=1), g711(count, seed=2)
+    sent = g711(50, seed=1), g711(50, seed=2)
     threads = [threading.Thread(target=_speak, args=(caller, sent[0], to_caller, 0.01)),
                threading.Thread(target=_speak, args=(callee, sent[1], to_callee, 0.01)),
-               threading.Thread(target=callee.drain, args=(count,)), threading.Thread(target=caller.drain, args=(count,))]
+               threading.Thread(target=callee.drain, args=(50,)), threading.Thread(target=caller.drain, args=(50,))]
     [each.start() for each in threads]
-    print("speaks", flush=True)
     [each.join() for each in threads]
     assert (callee.got, caller.got) == sent
+    print("spoken", flush=True)
+    sys.stdin.readline()
     print(client.delete("c", "f")["totals"]["RTP"]["packets"])
 """
 
@@ -120,14 +120,15 @@ def test_a_bare_debian_becomes_a_node(bare: Bare) -> None:
     phones = (Path(__file__).parents[1] / "relay/relay_calls.py").read_bytes()
     bare.ssh(f"cat >/run/relay_calls.py <<'END'\n{phones.decode()}\nEND\n")
     bare.ssh(f"cat >/run/call.py <<'END'\n{CALL}\nEND\n")
-    assert bare.ssh("python3 -B /run/call.py 50").split() == ["speaks", "100"]
+    assert bare.ssh("python3 -B /run/call.py </dev/null").split() == ["spoken", "100"]
 
 
 def test_it_is_drained_under_a_call_and_taken_back(bare: Bare) -> None:
-    script = "python3 -B /run/call.py 1000"  # ten seconds
-    with subprocess.Popen(bare.ssh_argv(script), stdout=subprocess.PIPE, text=True) as call:
+    argv = bare.ssh_argv("python3 -B /run/call.py")
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as call:
+        assert call.stdin is not None
         assert call.stdout is not None
-        assert call.stdout.readline() == "speaks\n"
+        assert call.stdout.readline() == "spoken\n"
         told = bare.vosctl("drain", "edge-a")
         assert told.startswith("edge-a: draining since 2")
         assert told.endswith(", 1 call left\n")
@@ -135,8 +136,10 @@ def test_it_is_drained_under_a_call_and_taken_back(bare: Bare) -> None:
         assert "1 calls still run after 1 s of draining" in bare.vosctl(
             "drain", "edge-a", "--for", "1", code=2
         )
+        call.stdin.write("\n")
+        call.stdin.flush()
         assert bare.vosctl("drain", "edge-a", "--wait") == "edge-a: drained, no call is left\n"
-        assert call.stdout.readline() == "2000\n"
+        assert call.stdout.readline() == "100\n"
         call.wait(10)
     assert bare.vosctl("drain", "edge-a", "--wait") == "edge-a: drained, no call is left\n"
     assert "drained" in bare.vosctl("status")

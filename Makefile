@@ -9,7 +9,7 @@ PLANE  := $(wildcard vosctl/relay/media/dataplane/*.[ch] vosctl/relay/media/buil
 # Those marked 'alone' place calls at a pace that other tests beside them would disturb; 5: nothing of that kind chosen.
 pytest = $(PY) -m pytest -m '$(1)' $(2) $(TESTS) || [ $$? -eq 5 ]
 
-.PHONY: help setup demo test lint format bench soak fuzz docs clean
+.PHONY: help setup demo test lint format bench soak cross fuzz docs clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,7 @@ format: setup ## Let ruff lay out the code.
 	@$(VENV)/bin/ruff format .
 
 bench: $(VENV)/.ready-tests ## Measure what the project claims, into bench/results.json; ONLY=name measures one.
+	@case '$(ONLY)' in ''|*push-*) VENV=$(VENV) scripts/setup.sh peers;; esac
 	@$(PY) -m bench $(ONLY)
 
 fuzz: $(VENV)/.ready-tests ## Hostile packets, NG messages and SDPs for SECONDS (60) each, under sanitizers.
@@ -47,9 +48,12 @@ fuzz: $(VENV)/.ready-tests ## Hostile packets, NG messages and SDPs for SECONDS 
 soak: $(VENV)/.ready-tests ## Relay packets for 20 minutes at half the loss-free rate: nothing lost, nothing grown. As root.
 	@$(PY) -m bench.relay_soak
 
+cross: $(VENV)/.ready-tests ## Compile the data plane for aarch64 and put its vectors to it under QEMU. As root; fetches both.
+	@VENV=$(VENV) scripts/cross.sh
+
 docs: setup ## Build docs/*.md into build/docs as HTML; every link must lead somewhere.
 	@$(PY) scripts/docs.py build/docs
 
 clean: ## Remove everything that was built, the .venv too.
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis vosctl/relay/media/*.so
+	rm -rf $(VENV) .venv-peers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis vosctl/relay/media/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

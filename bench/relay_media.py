@@ -7,6 +7,7 @@ are on. Traffic comes in bursts of a millisecond's packets, or packet by packet 
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -25,7 +26,7 @@ NAMES = (
 
 _CALLS, _MANY = 500, 2000
 _RATE = 100  # packets a second of one call, both ways
-_SECONDS, _RUNS, _PAIRS = 2.0, 3, 3
+_SECONDS, _RUNS, _PAIRS, _STARTS = 2.0, 3, 3, 2
 _WARM_SECONDS = 4.0  # rtpengine takes 3 s to believe an address
 _LOSS_FREE = 1e-4
 _STEP = 4000
@@ -80,13 +81,12 @@ def _typical(made: Bed, make: Make, mode: str, calls: int = _CALLS) -> tuple[flo
 
 def _cost(name: str, made: Bed, mode: str) -> dict[str, Any]:
     """Compare with rtpengine where it can do the same, and with this relay's plain forwarding where not."""
-    if mode in ("none", "srtp"):
-        cost, _ = _typical(made, vosctl, mode)
-        return _result(name, "µs CPU a packet", cost, _typical(made, rtpengine, mode)[0])
+    both = mode in ("none", "srtp")
+    peer, what = (rtpengine, mode) if both else (vosctl, "none")
     # One start differs from the next by more than what is asked here: so in turns, and by the median.
-    pairs = [[_typical(made, vosctl, each)[0] for each in (mode, "none")] for _ in range(_PAIRS)]
-    cost, plain = map(statistics.median, zip(*pairs, strict=True))
-    return _result(name, "µs CPU a packet", cost, plain, "vosctl none")
+    pairs = [[_typical(made, vosctl, mode)[0], _typical(made, peer, what)[0]] for _ in range(_PAIRS)]
+    cost, beside = map(statistics.median, zip(*pairs, strict=True))
+    return _result(name, "µs CPU a packet", cost, beside, "" if both else "vosctl none")
 
 
 def _many(name: str, made: Bed) -> list[dict[str, Any]]:
@@ -100,16 +100,26 @@ def _many(name: str, made: Bed) -> list[dict[str, Any]]:
 
 
 def _latency(name: str, made: Bed) -> list[dict[str, Any]]:
-    """Packet by packet: every one has to wake the relay."""
-    found = []
-    for make in (vosctl, rtpengine):
-        with _loaded(made, make, "none", _CALLS) as (_, generator):
-            runs = [generator.run(_CALLS * _RATE, _SECONDS, 0) for _ in range(_RUNS)]
-        found.append([statistics.median(told[share] for told in runs) for share in ("p99", "p50")])
+    """Packet by packet: every one has to wake the relay, or the core too. In turns, as starts differ."""
+    makes: dict[str, Make] = {
+        "": vosctl,
+        "-low": functools.partial(vosctl, low_latency=True),
+        "peer": rtpengine,
+    }
+    found: dict[str, list[Run]] = {key: [] for key in makes}
+    for _ in range(_STARTS):
+        for key, make in makes.items():
+            with _loaded(made, make, "none", _CALLS) as (_, generator):
+                found[key] += [generator.run(_CALLS * _RATE, _SECONDS, 0) for _ in range(_RUNS)]
     return [
-        _result(name, "µs", found[0][0], found[1][0]),
-        _result(f"{name}-median", "µs", found[0][1], found[1][1]),
+        _result(f"{name}{key}{suffix}", "µs", _median(found[key], share), _median(found["peer"], share))
+        for key in ("", "-low")
+        for share, suffix in (("p99", ""), ("p50", "-median"))
     ]
+
+
+def _median(runs: list[Run], share: str) -> float:
+    return statistics.median(told[share] for told in runs)
 
 
 def _loss_free(made: Bed, make: Make) -> float:

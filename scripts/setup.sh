@@ -4,6 +4,7 @@
 #
 #   PYTHON=python3.12 VENV=.venv scripts/setup.sh          what vosctl itself and its demo need
 #   VENV=.venv scripts/setup.sh tests                      after it: what only tests, benches and fuzzers need
+#   scripts/setup.sh peers                                 .venv-peers: the tools that the push benches compare with
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -63,6 +64,12 @@ missing_for_tests() { # peers and tools that only tests, benches and fuzzers dri
     has systemd-analyze || printf ' systemd'
     has clang || printf ' clang'
     has ansible-vault || printf ' ansible-core'
+    has debootstrap || printf ' debootstrap'
+    has dnf || printf ' dnf'
+    has rpmbuild || printf ' rpm'
+    has createrepo_c || printf ' createrepo-c'
+    has aarch64-linux-gnu-gcc || printf ' gcc-aarch64-linux-gnu'
+    [ -e /usr/aarch64-linux-gnu/include/stdlib.h ] || printf ' libc6-dev-arm64-cross'
     ls /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a >/dev/null 2>&1 || printf " $(fuzzer_runtime)"
 }
 
@@ -112,6 +119,22 @@ apt_install() {
     done
 }
 
+peers() { # ansible-core and pyinfra, with the newest Python there is: ansible-core's last release asks for one
+    for name in python3.14 python3.13 python3.12 "$HOME"/.pyenv/versions/3.1[2-9]*/bin/python3 python3; do
+        if good "$name" && "$name" -c 'import ensurepip, venv' 2>/dev/null; then
+            say "setup: $($name --version) into .venv-peers, for the benches alone"
+            "$name" -m venv --clear .venv-peers
+            .venv-peers/bin/python -m pip install -qq --disable-pip-version-check -r bench/requirements-peers.lock
+            cp bench/requirements-peers.lock .venv-peers/.ready
+            return
+        fi
+    done
+}
+
+if [ "${1:-}" = peers ]; then
+    cmp -s bench/requirements-peers.lock .venv-peers/.ready || peers
+    exit 0
+fi
 if [ "${1:-}" = tests ]; then
     install_packages missing_for_tests
     touch "$VENV/.ready-tests"

@@ -73,6 +73,7 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    _tell_points(terminalreporter)
     skipped = terminalreporter.stats.get("skipped", [])
     if not skipped:
         return
@@ -84,6 +85,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{reason}: {files.total()} tests", red=True)
         for file, count in sorted(files.items()):
             terminalreporter.write_line(f"    {count:>4}  {file}")
+
+
+def _tell_points(terminalreporter: pytest.TerminalReporter) -> None:
+    # What a test that breaks nodes at chosen points records as ``points``: (what, how many, seed).
+    passed = terminalreporter.stats.get("passed", [])
+    found = [value for report in passed for name, value in report.user_properties if name == "points"]
+    if found:
+        total = sum(count for _, count, _ in found)
+        terminalreporter.section(
+            f"nodes broken at {total} points: none half, none locked out, no snapshot lost"
+        )
+        for what, count, seed in found:
+            terminalreporter.write_line(f"{count:>4}  {what} (VOSCTL_FAULT_SEED={seed})")
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ from vosctl.compile.desired import Release, Service
 from vosctl.compile.node import compile_node
 from vosctl.compile.site import compile_site
 from vosctl.errors import VosctlError
-from vosctl.site.model import FileSpec, Key, ServiceSpec
+from vosctl.site.model import Key
+from vosctl.site.own import FileSpec, ServiceSpec
+from vosctl.site.read import SiteOptions, read_site
 
 RELEASE = Release("0.1.0", "ab" * 32, b"archive")
 DUMP = """
@@ -58,7 +60,7 @@ def test_all_that_a_node_gets(edge_a):
         Service(
             "vosctl-relay", "running", True,
             ("/opt/vosctl/current/bin/vosctl-relay", "supervise", "--user", "vosrelay"),
-            "/run/vosctl-relay/supervisor.pid",
+            "/run/vosctl-relay/supervisor.pid", 600,
         ),
     )  # fmt: skip
     assert edge_a.accounts == ("vosrelay",)
@@ -138,3 +140,25 @@ def test_a_new_secret_value_changes_the_key_file_and_nothing_else():
     moved = [new.path for old, new in zip(before.files, after.files, strict=True) if old != new]
     assert moved == ["/etc/vosctl/relay-keys.json"]
     assert replace(before, files=()) == replace(after, files=())
+
+
+def test_users_keys_and_jobs_become_files():
+    folder = Path(__file__).resolve().parents[1] / "site/positive/users-and-cron"
+    found, problems = read_site(SiteOptions(inventory=(folder / "hosts.yml",)))
+    problems.raise_errors()
+    desired = compile_node(found, found.nodes[found.selected[0]], None)
+    files = {file.path: file for file in desired.files}
+    keys = files["/home/ops/.ssh/authorized_keys"]
+    assert (keys.mode, keys.owner, keys.group) == (0o600, "ops", "root")
+    assert files["/etc/cron.d/cdr-export"].content.decode().splitlines() == [
+        "# Written by vosctl from cron.cdr-export.",
+        'MAILTO="noc@example.com"',
+        "*/5 8-18 * * mon ops date +\\%s > /tmp/x",
+        "0 0 29 2 * root true",
+        "0 0 30 2 1 root true",
+        "@reboot root true",
+    ]
+    assert [(user.name, user.present, user.groups) for user in desired.users] == [
+        ("old", False, None),
+        ("ops", True, ("adm",)),
+    ]

@@ -12,15 +12,14 @@ from vosctl.compile.site import compile_site
 from vosctl.relay.control import config as relay_config
 from vosctl.secret import Secret
 from vosctl.site.model import (
-    Alerts,
     Encryption,
     Interface,
     JitterBuffer,
     Learn,
     Limits,
-    Metrics,
     ProxyMode,
 )
+from vosctl.site.monitoring import Alerts, Metrics
 
 
 def relay_files(sample, name):
@@ -116,6 +115,7 @@ def test_how_the_relay_is_operated_reaches_it(tmp_path):
         limits=Limits(500, 4000, timedelta(hours=4)),
         metrics=Metrics((ip_address("10.231.0.2"), 9110), None),
         recordings="/var/lib/vosctl-relay/recordings",
+        low_latency=True,
         alerts=Alerts(2.0, 40.0, 150.0, timedelta(seconds=30), Secret("https://alerts.example/hook-s3cret")),
     )
     joined = trunk(proxy=ProxyMode.ON, interface="outer")
@@ -131,6 +131,7 @@ def test_how_the_relay_is_operated_reaches_it(tmp_path):
     assert loaded.interfaces[1].of(4) == ("10.0.0.5", "203.0.113.1")
     assert (loaded.limits.cps, loaded.limits.concurrent, loaded.limits.duration) == (500, 4000, 14400)
     assert loaded.recordings == "/var/lib/vosctl-relay/recordings"
+    assert loaded.low_latency
     assert loaded.metrics.listen == ("10.231.0.2", 9110)
     assert (loaded.alerts.loss, loaded.alerts.interval) == (2.0, 30.0)
     assert loaded.webhook == "https://alerts.example/hook-s3cret"

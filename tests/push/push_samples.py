@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from vosctl.compile.desired import Desired, File
+from vosctl.push.event import Event, HostFinished, HostStarted, HostStep
 from vosctl.push.options import PushOptions
 from vosctl.push.result import HostResult
 from vosctl.site.model import Connection
@@ -69,10 +70,17 @@ class Recorder:
     """Remembers every call; ``on_step`` maps a step to something to do at its first call."""
 
     calls: list[tuple[Any, ...]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     on_step: Mapping[str, Any] = field(default_factory=dict)
 
-    def host_started(self, node: str) -> None:
-        self.calls.append(("started", node))
+    def handle(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, HostStarted):
+            self.calls.append(("started", event.node))
+        elif isinstance(event, HostStep):
+            self.host_step(event.node, event.step, event.done, event.of)
+        elif isinstance(event, HostFinished):
+            self.host_finished(event.result)
 
     def host_step(self, node: str, step: str, done: int, of: int) -> None:
         first = ("step", node, step) not in [call[:3] for call in self.calls]

@@ -190,6 +190,33 @@ def test_connection_that_breaks_in_mid_apply_is_taken_up_again(fleet, push):
     assert push(api.status_site).report["pending"] is None
 
 
+KILL = "import json, os; os.kill(json.load(open('/var/lib/vosctl/pending.json'))['pid'], 9)"
+
+
+@pytest.mark.parametrize("step", ["files", "sets", "rulesets", "sysctls", "services"])
+def test_agent_that_is_killed_in_a_step_is_taken_back_and_the_next_apply_converges(fleet, push, step):
+    assert push(api.apply_site, FULL).status in {Status.CHANGED, Status.OK}
+    before = kernel_rules(fleet)
+    recorder = Recorder(on_step={step: lambda: fleet.exec("edge-a", ["python3", "-c", KILL])})
+    files = (replace(FILE, content=f"{step}\n".encode()), File("/etc/init.d/slow", SLOW.encode(), 0o755))
+    changed = replace(
+        FULL,
+        files=files,
+        sets=(admins("10.231.0.0/16", "192.0.2.7"),),
+        rulesets=(rules(SSH, NO_SSH),),
+        sysctls=(Sysctl("net.ipv4.tcp_keepalive_time", "601"),),
+        services=(Service("slow", enabled=False),),
+    )
+    result = push(api.apply_site, changed, processors=[recorder])
+    assert result.status is Status.ROLLED_BACK, result.error
+    assert "the node went back to what it ran before" in str(result.error)
+    assert kernel_rules(fleet) == before
+    assert fleet.exec("edge-a", ["cat", FILE.path]).stdout.encode() == FILE.content
+    assert not push(api.plan_site, FULL).plan
+    assert push(api.apply_site, changed).status is Status.CHANGED
+    assert not push(api.plan_site, changed).plan
+
+
 def test_rules_that_the_kernel_refuses_change_nothing(fleet, push):
     push(api.apply_site, FULL)
     broken = replace(

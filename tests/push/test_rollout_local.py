@@ -14,6 +14,7 @@ from push_samples import KEY, connection, desired_of, options, site_of
 from vosctl.compile.desired import File, Sysctl
 from vosctl.errors import VosctlError
 from vosctl.push import api, planfile
+from vosctl.push.event import BatchStarted, GateChecked, GoingBack, Pausing, RolledBack, Stopped
 from vosctl.push.fingerprint import Fingerprint
 from vosctl.push.journal import KEPT, Journal, Run
 from vosctl.push.result import Status, exit_code
@@ -29,20 +30,20 @@ class Told:
 
     def __init__(self, at_pause=lambda: None):
         self.said = []
+        self.events = []
         self._at_pause = at_pause
 
-    def batch_started(self, number, of, batch):
-        self.said.append(("batch", number, of, batch.nodes))
-
-    def pausing(self, seconds):
-        self.said.append(("pause", seconds))
-        self._at_pause()
-
-    def going_back(self, number, nodes, why):
-        self.said.append(("back", number, tuple(nodes)))
-
-    def stopped(self, number, why, left):
-        self.said.append(("stopped", number, tuple(left)))
+    def handle(self, event):
+        self.events.append(event)
+        if isinstance(event, BatchStarted):
+            self.said.append(("batch", event.number, event.of, event.nodes))
+        elif isinstance(event, Pausing):
+            self.said.append(("pause", event.seconds))
+            self._at_pause()
+        elif isinstance(event, GoingBack):
+            self.said.append(("back", event.number, event.nodes))
+        elif isinstance(event, Stopped):
+            self.said.append(("stopped", event.number, event.left))
 
 
 @pytest.fixture
@@ -69,9 +70,9 @@ def roll_out(site):
             wanted(word),
             batches=batches,
             options=options(),
-            watcher=told or Told(),
             entry=entry,
             accepts=accepts,
+            processors=[told or Told()],
         )
 
     return go
@@ -180,6 +181,14 @@ def test_a_relay_that_does_not_answer_takes_the_batch_back(roll_out, roots):
     assert exit_code(results) == 6
     assert "health gate relay: it does not answer" in str(results["edge-a"].error)
     assert told.said[1:] == [("back", 1, ("edge-a", "edge-b")), ("stopped", 1, ("edge-c",))]
+    gates = {event.node: event for event in told.events if isinstance(event, GateChecked)}
+    assert sorted(gates) == ["edge-a", "edge-b"]
+    assert not gates["edge-a"].ok
+    assert "does not answer" in gates["edge-a"].why
+    assert [(event.node, event.ok) for event in told.events if isinstance(event, RolledBack)] == [
+        ("edge-a", True),
+        ("edge-b", True),
+    ]
     assert words(roots) == ["one"] * 3
 
 

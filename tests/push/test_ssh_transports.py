@@ -236,3 +236,21 @@ def test_algorithms_of_ssh_config(facts, tmp_path, line, words):
         assert words in str(result.error)
     else:
         assert result.status is Status.OK, result.error
+
+
+@pytest.mark.parametrize(
+    ("nodes", "library"), [(1, "paramiko"), (99, "paramiko"), (100, "asyncssh"), (5000, "asyncssh")]
+)
+def test_auto_takes_what_is_faster_for_so_many_nodes(nodes, library):
+    assert library_of(Connector(options(transport="auto"), nodes)) == library
+    for named in ("paramiko", "asyncssh"):
+        assert library_of(Connector(options(transport=named), nodes)) == named
+
+
+def test_auto_does_without_asyncssh(monkeypatch):
+    monkeypatch.setattr("vosctl.push.connect.find_spec", lambda name: None)
+    assert library_of(Connector(options(transport="auto"), 5000)) == "paramiko"
+
+
+def library_of(connector: Connector) -> str:
+    return {"SshTransport": "paramiko", "AsyncTransport": "asyncssh"}[connector._kind.__name__]

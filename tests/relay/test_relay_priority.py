@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from relay_calls import until
 
 from vosctl.relay.priority import NICE
 
@@ -52,6 +53,44 @@ def test_a_real_time_priority_is_the_workers_alone(nodes, policy: str) -> None:
     assert {kind for kind, _ in [first, *standing(control)]} == {os.SCHED_OTHER}
     assert workers
     assert {kind for kind, _ in workers} == {wanted}
+
+
+def low_latency(node, *, on: object) -> str:
+    """Return what the reload complains of, nothing if it is well."""
+    node.config["low_latency"] = on
+    node.write()
+    return str(node.ask("reload").get("error", ""))
+
+
+def scheduled(pid: int, policy: int) -> list[set[int]]:
+    """Return the cores of each thread of ``pid`` that runs under ``policy``."""
+    tasks = (int(path.name) for path in Path(f"/proc/{pid}/task").iterdir())
+    return [os.sched_getaffinity(task) for task in tasks if os.sched_getscheduler(task) == policy]
+
+
+def test_low_latency_keeps_each_core_awake_at_the_lowest_priority(nodes) -> None:
+    node = nodes("edge")
+    node.start()
+    _, media = pids(node)
+    cores = os.sched_getaffinity(0)
+    free = scheduled(media, os.SCHED_OTHER)
+    assert free == [cores] * len(free)
+    assert not low_latency(node, on=True)
+    until(lambda: len(scheduled(media, os.SCHED_IDLE)) == len(cores))
+    one_each = sorted([{core} for core in cores], key=min)
+    assert sorted(scheduled(media, os.SCHED_IDLE), key=min) == one_each
+    assert sorted((each for each in scheduled(media, os.SCHED_OTHER) if len(each) == 1), key=min) == one_each
+    assert "low_latency: must be true or false" in low_latency(node, on="yes")
+    assert not low_latency(node, on=False)
+    assert scheduled(media, os.SCHED_IDLE) == []
+    assert scheduled(media, os.SCHED_OTHER) == free
+
+
+def test_no_packet_is_lost_while_low_latency_begins_and_ends(joined) -> None:
+    call = joined("aes128").place()
+    call.talk(50)
+    call.talk(400, during=lambda: [low_latency(call.a, on=on) for on in (True, False, True)])
+    assert "low_latency: off" in call.a.log()
 
 
 def test_a_process_that_is_nicer_already_stays_so() -> None:

@@ -178,7 +178,7 @@ def test_the_admin_socket_answers_what_it_does_not_understand(node, line):
         reply = json.loads(raw.makefile().readline())
     assert reply["ok"] is False
     assert reply["error"].startswith(
-        ("not JSON", "a request is", "no command 'dance' (there are activate, calls, keys, reload")
+        ("not JSON", "a request is", "no command 'dance' (there are activate, calls, drain, keys, reload")
     )
     assert node.ask("status")["ok"]
 

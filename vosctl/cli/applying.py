@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from vosctl.cli import job as jobs
 from vosctl.cli.job import Job
@@ -22,13 +22,15 @@ from vosctl.cli.nodes import (
 from vosctl.cli.options import NodeArguments, SiteArguments, node_options, site_options
 from vosctl.cli.rollout import RolloutArguments, rollout_options
 from vosctl.cli.screen import errors_to, output, print_json
+from vosctl.cli.seeing import SeeingArguments, seeing_options
 from vosctl.errors import VosctlError
 from vosctl.plan.markdown import render as render_markdown
 from vosctl.push import api, planfile
 from vosctl.push.journal import Entry
 from vosctl.push.options import PushOptions
+from vosctl.push.processor import Processor
 from vosctl.push.result import HostResult
-from vosctl.report.rollout import BatchLines, print_batches
+from vosctl.report.rollout import print_batches
 from vosctl.site.read import site_folder
 from vosctl.vault.keys import at_hand
 from vosctl.vault.seen import remember_versions
@@ -49,12 +51,14 @@ _lockout = click.option(
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False),
               help="Keep the plan in this file, for 'vosctl apply FILE'.")  # fmt: skip
 @rollout_options
+@seeing_options
 @site_options
 @node_options
 def plan(
     site: SiteArguments,
     nodes: NodeArguments,
     rollout: RolloutArguments,
+    seeing: SeeingArguments,
     *,
     diff: bool,
     list_hosts: bool,
@@ -67,16 +71,19 @@ def plan(
     With --out, the plan is kept in a file. 'vosctl apply FILE' does just that, or nothing at all where
     the site or a node is not any more what the plan was made from.
     """
+    site = _alone(site, seeing)
     job = jobs.fresh(site, rollout)
     if list_hosts:
         return list_nodes(job.site, site)
     options = push_options(site, nodes)
-    results = _look(site, job, options)
-    if markdown:
+    results = _look(site, job, options, seeing)
+    if markdown and not seeing.json_events:
         click.echo("\n".join(render_markdown(r.plan) for r in results.values() if r.plan is not None))
     elif not site.json:
         print_batches(output(), job.batches, job.wishes.seed)
-    code = report_plans(site, results, diff=diff, markdown=markdown, detailed=detailed_exitcode)
+    code = report_plans(
+        site, results, diff=diff, markdown=markdown, detailed=detailed_exitcode, seeing=seeing
+    )
     if out is not None:
         _keep(job, options, results, out)
     return code
@@ -96,12 +103,14 @@ def plan(
     "--resume", is_flag=True, help="Go on with the nodes that the last apply did not bring to the end."
 )
 @rollout_options
+@seeing_options
 @site_options
 @node_options
 def apply(
     site: SiteArguments,
     nodes: NodeArguments,
     rollout: RolloutArguments,
+    seeing: SeeingArguments,
     *,
     check: bool,
     diff: bool,
@@ -119,10 +128,11 @@ def apply(
 
     In place of a playbook, the argument may be a file of 'vosctl plan --out'.
     """
+    site = _alone(site, seeing)
     job = _job(site, rollout, resume=resume)
     if isinstance(job, str):
         errors_to().print(job)
-        if site.json:
+        if site.json and not seeing.json_events:
             print_json({})
         return 0
     if list_hosts:
@@ -138,10 +148,15 @@ def apply(
     if check:
         if not site.json:
             print_batches(output(), job.batches, job.wishes.seed)
-        results = _look(site, job, options)
+        results = _look(site, job, options, seeing)
     else:
-        results = _change(site, job, options)
-    return report_plans(site, results, diff=diff, detailed=detailed_exitcode and check)
+        results = _change(site, job, options, seeing)
+    return report_plans(site, results, diff=diff, detailed=detailed_exitcode and check, seeing=seeing)
+
+
+def _alone(site: SiteArguments, seeing: SeeingArguments) -> SiteArguments:
+    """Return the arguments with standard output kept free of text where events go there."""
+    return replace(site, json=True) if seeing.json_events else site
 
 
 def _job(site: SiteArguments, rollout: RolloutArguments, *, resume: bool) -> Job | str:
@@ -151,50 +166,55 @@ def _job(site: SiteArguments, rollout: RolloutArguments, *, resume: bool) -> Job
     return jobs.fresh(site, rollout) if stored is None else jobs.planned(site, rollout, stored)
 
 
-def _look(site: SiteArguments, job: Job, options: PushOptions) -> dict[str, HostResult]:
-    return run_on_nodes(
-        site, job.site, lambda **kw: api.plan_site(job.site, job.desired, options=options, **kw)
-    )
+def _look(
+    site: SiteArguments, job: Job, options: PushOptions, seeing: SeeingArguments
+) -> dict[str, HostResult]:
+    accepts = _accepts(job)
+
+    def look(processors: Sequence[Processor]) -> dict[str, HostResult]:
+        moved = accepts and api.verify_site(job.site, job.desired, accepts=accepts, options=options)
+        return moved or api.plan_site(job.site, job.desired, options=options, processors=processors)
+
+    return run_on_nodes(site, job.site, look, seeing=seeing, options=options)
 
 
-def _change(site: SiteArguments, job: Job, options: PushOptions) -> dict[str, HostResult]:
-    console = Console(quiet=True) if site.json else errors_to()
-    print_batches(console, job.batches, job.wishes.seed)
-    stored = job.stored
-    accepts = None
-    if stored is not None:
-        fingerprint = job.fingerprint(stored.salt)
+def _change(
+    site: SiteArguments, job: Job, options: PushOptions, seeing: SeeingArguments
+) -> dict[str, HostResult]:
+    if not site.json and seeing.progress != "off":
+        print_batches(errors_to(), job.batches, job.wishes.seed)
+    accepts = _accepts(job)
 
-        def accepts(node: str, digest: str) -> bool:
-            return stored.holds(node, digest, fingerprint)
-
-        moved = run_on_nodes(
-            site,
-            job.site,
-            lambda **kw: api.verify_site(job.site, job.desired, accepts=accepts, options=options, **kw),
-        )
-        if moved:
-            return moved
-    entry = _begin(job, options)
-    remember_versions(site_folder(site_options_of(job.arguments)), at_hand().versions)
-    return run_on_nodes(
-        site,
-        job.site,
-        lambda **kw: api.roll_out_site(
+    def change(processors: Sequence[Processor]) -> dict[str, HostResult]:
+        if accepts is not None:
+            moved = api.verify_site(job.site, job.desired, accepts=accepts, options=options)
+            if moved:
+                return moved
+        return api.roll_out_site(
             job.site,
             job.desired,
             batches=job.batches,
             options=options,
-            watcher=BatchLines(console),
-            entry=entry,
+            entry=_begin(job, options),
             accepts=accepts,
-            **kw,
-        ),
-        console=console,
-    )
+            processors=processors,
+        )
+
+    return run_on_nodes(site, job.site, change, seeing=seeing, options=options)
+
+
+def _accepts(job: Job) -> Callable[[str, str], bool] | None:
+    """Return what says of a node's state whether it is the stored plan's; None without a stored plan."""
+    stored = job.stored
+    if stored is None:
+        return None
+    fingerprint = job.fingerprint(stored.salt)
+    return lambda node, digest: stored.holds(node, digest, fingerprint)
 
 
 def _begin(job: Job, options: PushOptions) -> Entry | None:
+    """Write the run's beginning into the journal, and which versions of encrypted files it used."""
+    remember_versions(site_folder(site_options_of(job.arguments)), at_hand().versions)
     try:
         return runs_of(job.arguments).begin(job.run(options))
     except VosctlError as error:

@@ -98,7 +98,8 @@ def show_warnings(problems: Problems, *, verbose: bool) -> None:
 def load_desired(arguments: SiteArguments) -> tuple[Site, dict[str, Desired]]:
     """Read, check and compile the site; raise InputError where a packet filter fails what the site asks of it."""
     site, _ = load_site(arguments)
-    desired = compile_site(site, release=relay_release())
+    relays = any(site.nodes[name].relay.enabled for name in site.selected)
+    desired = compile_site(site, release=relay_release() if relays else None)
     problems = prove(site, desired, Places(site_options_of(arguments)))
     problems.raise_errors()
     if problems.warnings and not arguments.json:

@@ -18,9 +18,13 @@ from vosctl.cli import (
     counters,
     demo,
     diff,
+    drain,
+    init,
+    inventory,
     nodes,
     site,
     ssh_keyscan,
+    status,
     trace,
     vault,
 )
@@ -48,13 +52,17 @@ def cli() -> None:
 
 
 for command in (
+    *init.COMMANDS,
     *site.COMMANDS,
     *trace.COMMANDS,
     *diff.COMMANDS,
     *blame.COMMANDS,
+    *inventory.COMMANDS,
     *applying.COMMANDS,
     *nodes.COMMANDS,
+    *status.COMMANDS,
     *calls.COMMANDS,
+    *drain.COMMANDS,
     *counters.COMMANDS,
     *ban.COMMANDS,
     ssh_keyscan.ssh_keyscan,

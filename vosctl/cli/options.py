@@ -42,6 +42,7 @@ class NodeArguments:
     ssh_config: Path | None
     known_hosts: Path | None
     transport: str
+    connection: str | None
     tries: int
     password_file: Secret | None
     ask_pass: Secret | None
@@ -86,6 +87,8 @@ _NODE_OPTIONS = (
                  help="known_hosts file [default: ~/.ssh/known_hosts]."),
     click.option("--transport", default="auto", show_default=True, envvar="VOSCTL_TRANSPORT",
                  type=click.Choice(["auto", "paramiko", "asyncssh"]), help="The library that speaks SSH."),
+    click.option("-c", "--connection", type=click.Choice(["local"]), envvar="VOSCTL_CONNECTION",
+                 help="local: this machine is the node that --limit names; no SSH."),
     click.option("--tries", default=1, show_default=True, type=click.IntRange(1, 10), envvar="VOSCTL_TRIES",
                  help="How often to try to reach a node before anything was asked of it."),
     file_option("--ssh-passphrase-file", variable="VOSCTL_SSH_PASSPHRASE_FILE",

@@ -28,9 +28,10 @@ def prove(site: Site, desired: Mapping[str, Desired], places: Places, *, analyse
     """
     found: dict[Problem, list[str]] = {}
     known: dict[tuple[str, ...], list[Shadow]] = {}
+    clear: set[tuple[object, ...]] = set()
     for name, node in desired.items():
         hidden = _shadowed(name, node, places, known) if analyse else ()
-        for problem in dict.fromkeys((*_of_node(site.nodes[name], node, places), *hidden)):
+        for problem in dict.fromkeys((*_of_node(site.nodes[name], node, places, clear), *hidden)):
             found.setdefault(problem, []).append(name)
     problems = Problems()
     for problem, nodes in found.items():
@@ -39,13 +40,43 @@ def prove(site: Site, desired: Mapping[str, Desired], places: Places, *, analyse
     return problems
 
 
-def _of_node(node: Node, desired: Desired, places: Places) -> Iterator[Problem]:
+def _of_node(
+    node: Node, desired: Desired, places: Places, clear: set[tuple[object, ...]]
+) -> Iterator[Problem]:
+    """Yield the node's findings; ``clear`` remembers filters that keep nothing out, for the nodes that share them."""
     if not desired.rulesets:
         return
     for failure in failures(node, desired):
         yield _failed(node, failure, places)
+    key = _sameness(node, desired)
+    if key in clear:
+        return
+    free = True
     for obstacle in obstacles(node, desired):
+        free = False
         yield _shut_out(node, obstacle, places)
+    if free:
+        clear.add(key)
+
+
+def _sameness(node: Node, desired: Desired) -> tuple[object, ...]:
+    """Return what nodes must have in common that differ in their own addresses only."""
+    own = dict.fromkeys((*map(str, node.relay.addresses), node.connection.host))
+    names = {address: f"own-{number}" for number, address in enumerate(own)}
+    return (
+        *(_OWN_ADDRESS.sub(lambda found: _named(found[0], names), each.text) for each in desired.rulesets),
+        *(ipset.digest for ipset in desired.sets),
+        *map(id, node.gateways.values()),
+        node.relay.enabled and (node.relay.ports, tuple(names.values())),
+        node.firewall.sip_udp,
+        node.firewall.sip_tcp,
+        node.firewall.sip_tls,
+    )
+
+
+def _named(rule: str, names: Mapping[str, str]) -> str:
+    address = rule.removeprefix(" -d ").partition("/")[0]
+    return names.get(address, rule)
 
 
 def _failed(node: Node, failure: Failure, places: Places) -> Problem:

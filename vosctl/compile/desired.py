@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+
+# Nodes of one site share most contents, and a digest is asked for several times in a run. Python keeps the
+# hash of bytes and texts with the object, so that looking up costs nothing.
+@lru_cache(maxsize=1024)
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _of_texts(head: str, text: str) -> str:
+    return hashlib.sha256((head + text).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file on the node. ``reload`` names the service to reload when the content changes."""
+    """A file on the node.
+
+    ``reload`` and ``restart`` name services that read it, for when it changes. ``validate`` is a command
+    that the new content must pass on the node first, ``%s`` in it the place of a copy; ``origin`` is where
+    the site has it (file:line:column), for errors.
+    """
 
     path: str
     content: bytes
@@ -17,11 +35,14 @@ class File:
     group: str = "root"
     secret: bool = False
     reload: str | None = None
+    restart: str | None = None
+    validate: str = ""
+    origin: str = field(default="", compare=False)
 
     @property
     def digest(self) -> str:
         """SHA-256 of the content, hex."""
-        return hashlib.sha256(self.content).hexdigest()
+        return _sha256(self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +94,7 @@ class Ruleset:
     def digest(self) -> str:
         """SHA-256 of text and hooks, hex."""
         hooks = "".join(f"{h.table} {h.parent} {h.chain}\n" for h in self.hooks)
-        return hashlib.sha256((hooks + self.text).encode()).hexdigest()
+        return _of_texts(hooks, self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +111,8 @@ class Service:
     """A service's wanted state.
 
     ``supervise`` is the command that starts it where no systemd runs; it must daemonize and write
-    ``pidfile``. Without it a node without systemd uses its /etc/init.d script.
+    ``pidfile``. Without it a node without systemd uses its /etc/init.d script. ``drain``: how many seconds
+    an apply that has to restart the relay waits for its calls to end, at the most.
     """
 
     name: str
@@ -98,6 +120,20 @@ class Service:
     enabled: bool = True
     supervise: tuple[str, ...] = ()
     pidfile: str = ""
+    drain: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who can log in, or (not ``present``) must not; None leaves a field as it is."""
+
+    name: str
+    present: bool
+    uid: int | None
+    groups: tuple[str, ...] | None
+    shell: str | None
+    home: str
+    keys: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +158,4 @@ class Desired:
     sysctls: tuple[Sysctl, ...]
     services: tuple[Service, ...]
     accounts: tuple[str, ...] = ()
+    users: tuple[User, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vosctl.compile.desired import File, IpSet, Ruleset
+from vosctl.compile.memo import Memo
 from vosctl.compile.text import render
 from vosctl.firewall import chains, emit, policy, sets
 from vosctl.site.model import Node, Site
@@ -26,11 +27,19 @@ class Filter:
     packages: tuple[str, ...] = ()
 
 
-def packet_filter(site: Site, node: Node) -> Filter:
-    """Return the node's packet filter."""
+def packet_filter(site: Site, node: Node, memo: Memo | None = None) -> Filter:
+    """Return the node's packet filter; nodes of one ``memo`` with equal policies share one."""
     if not node.firewall.enabled:
         return Filter()
     found = policy.policy_of(site, node)
+    if memo is None:
+        return _filter(found)
+    # Cheap to tell apart by, so that few policies are ever compared.
+    rough = (found.media, found.ng, found.media_ports, len(found.peers), found.peers[-1:])
+    return memo.equal(lambda: _filter(found), "packet filter", *rough, to=found)
+
+
+def _filter(found: policy.Policy) -> Filter:
     ipsets = sets.build(found)
     rulesets = tuple(emit.ruleset(chains.build(found, family)) for family in (4, 6))
     return Filter(ipsets, rulesets, _files(ipsets, rulesets), ("ipset", "iptables"))

@@ -22,3 +22,12 @@ class Memo:
             self._found[key] = (held, make())
         result: T = self._found[key][1]
         return result
+
+    def equal(self, make: Callable[[], T], *values: Hashable, to: object) -> T:
+        """Return what ``make`` returned for an object equal ``to`` this one and the same ``values``."""
+        known: list[tuple[object, T]] = self._found.setdefault(("equal", *values), ((), []))[1]
+        for earlier, result in known:
+            if earlier == to:
+                return result
+        known.append((to, make()))
+        return known[-1][1]

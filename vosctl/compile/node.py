@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vosctl.compile import firewall_watch, relay, routes, sysctl
-from vosctl.compile.desired import Desired, File, Release, Service
+from vosctl.compile.desired import Desired, File, Release, Service, User
 from vosctl.compile.firewall import packet_filter
 from vosctl.compile.memo import Memo
 from vosctl.compile.text import render
 from vosctl.errors import VosctlError
-from vosctl.site.model import FileSpec, Node, Site
+from vosctl.site.model import Node, Site
+from vosctl.site.own import FileSpec
 
 _RELAY = "/opt/vosctl/current/bin/vosctl-relay"
 _UNIT = "/etc/systemd/system/vosctl-relay.service"
@@ -28,7 +29,7 @@ def compile_node(site: Site, node: Node, release: Release | None, *, memo: Memo 
     node of one run. Raises VosctlError where the operator's own file stands in the way of a compiled one.
     """
     memo = memo or Memo()
-    found = packet_filter(site, node)
+    found = packet_filter(site, node, memo)
     files = [
         *found.files,
         *firewall_watch.files(node),
@@ -48,6 +49,10 @@ def compile_node(site: Site, node: Node, release: Release | None, *, memo: Memo 
         sysctls=sysctl.sysctls(node),
         services=_services(node),
         accounts=(relay.ACCOUNT,) if node.relay.enabled else (),
+        users=tuple(
+            User(each.name, each.present, each.uid, each.groups, each.shell, each.home, each.keys)
+            for each in node.users
+        ),
     )
 
 
@@ -73,7 +78,10 @@ def _files(node: Node, compiled: Iterable[File]) -> tuple[File, ...]:
 
 def _own_file(spec: FileSpec) -> File:
     content = spec.content.encode()
-    return File(spec.path, content, spec.mode, spec.owner, spec.group, spec.secret, spec.reload)
+    return File(
+        spec.path, content, spec.mode, spec.owner, spec.group, spec.secret,
+        spec.reload, spec.restart, spec.validate, str(spec.mark),
+    )  # fmt: skip
 
 
 def _services(node: Node) -> tuple[Service, ...]:
@@ -81,6 +89,11 @@ def _services(node: Node) -> tuple[Service, ...]:
     if node.relay.enabled:
         own = services.get(relay.SERVICE, Service(relay.SERVICE))
         services[relay.SERVICE] = Service(
-            relay.SERVICE, own.state, own.enabled, (_RELAY, "supervise", "--user", relay.ACCOUNT), _PIDFILE
+            relay.SERVICE,
+            own.state,
+            own.enabled,
+            (_RELAY, "supervise", "--user", relay.ACCOUNT),
+            _PIDFILE,
+            int(node.relay.drain.total_seconds()),
         )
     return tuple(service for _, service in sorted(services.items()))

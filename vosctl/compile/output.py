@@ -75,6 +75,7 @@ def _summary(desired: Desired) -> bytes:
             "node": desired.node,
             "packages": desired.packages,
             "accounts": desired.accounts,
+            "users": {each.name: {"present": each.present, "groups": each.groups} for each in desired.users},
             "release": {"version": release.version, "digest": release.digest} if release else None,
             "files": {file.path: _attributes(file) for file in desired.files},
             "hooks": {

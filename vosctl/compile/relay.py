@@ -85,6 +85,8 @@ def _operation(relay: Relay) -> dict[str, Any]:
             }
             for each in relay.interfaces
         }
+    if relay.low_latency:
+        tree["low_latency"] = True
     if relay.recordings:
         tree["recordings"] = relay.recordings
     if relay.limits is not None:

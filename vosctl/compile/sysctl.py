@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 
 from vosctl.compile.desired import File, Sysctl
@@ -74,10 +75,16 @@ def sysctls(node: Node) -> tuple[Sysctl, ...]:
 
 def files(node: Node) -> tuple[File, ...]:
     """Return what sets the same values at boot, and loads the module first that some of them need."""
-    found = [File(PATH, render("sysctl/90-vosctl.conf.j2", settings=settings(node)))]
+    found = [File(PATH, _text(settings(node)))]
     if node.firewall.enabled:
         found.append(File(MODULES_PATH, render("sysctl/modules.conf.j2")))
     return tuple(found)
+
+
+@lru_cache(maxsize=64)
+def _text(found: tuple[Setting, ...]) -> bytes:
+    """Return the file with these settings; nodes of one kind have the same."""
+    return render("sysctl/90-vosctl.conf.j2", settings=found)
 
 
 def _host_wide(key: str) -> bool:

@@ -14,6 +14,7 @@ class Kind(Enum):
     PACKAGE = "package"
     ACCOUNT = "account"
     RELEASE = "release"
+    USER = "user"
     FILE = "file"
     SET = "set"
     RULESET = "ruleset"

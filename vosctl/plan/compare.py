@@ -8,10 +8,12 @@ from vosctl.compile.desired import Desired, File, Sysctl
 from vosctl.plan.change import Action, Change, Held, Kind
 from vosctl.plan.difference import secret_diff, unified
 from vosctl.plan.observed import FileState, Observed, SysctlState
+from vosctl.plan.printable import printable
 from vosctl.plan.services import RELAY, taken_later
 
 # The connection tracking module brings its settings when the first rule needs it.
 _COMES_WITH_RULES = ("net.netfilter.nf_conntrack", "net.nf_conntrack")
+_COMPILERS = ("gcc", "clang")
 _NO_SETTING = SysctlState(None, writable=False, held=False)
 Item = Change | Held
 
@@ -45,7 +47,10 @@ def accounts(desired: Desired, observed: Observed) -> Iterator[Item]:
 def release(desired: Desired, observed: Observed) -> Iterator[Item]:
     """Yield the relay release, if another one is current."""
     wanted = desired.release
-    if wanted is None or (observed.release and observed.release[1] == wanted.digest):
+    if wanted is None:
+        return
+    if observed.release and observed.release[1] == wanted.digest:
+        yield from _data_plane(desired, observed)
         return
     new = f"{wanted.version} {wanted.digest[:12]}"
     if observed.release is None:
@@ -54,6 +59,18 @@ def release(desired: Desired, observed: Observed) -> Iterator[Item]:
     old = f"{observed.release[0]} {observed.release[1][:12]}"
     moved = observed.applied is not None and observed.applied.release == wanted.digest
     yield Change(Kind.RELEASE, RELAY, Action.CHANGE, detail=f"{old} -> {new}", drift=moved)
+
+
+def _data_plane(desired: Desired, observed: Observed) -> Iterator[Item]:
+    """Yield the data plane that the release in use lacks on this node: compiled now, or still missing."""
+    if not observed.lacks:
+        return
+    missing = (name for name in desired.packages if not observed.packages.get(name, False))
+    able = observed.ability("packages").ok and any(name in _COMPILERS for name in missing)
+    if able or observed.ability("compile").ok:
+        yield Change(Kind.RELEASE, RELAY, Action.CHANGE, "its data plane is compiled on the node")
+    else:
+        yield Held(Kind.RELEASE, RELAY, f"it takes no calls: {printable(observed.lacks)}")
 
 
 def files(desired: Desired, observed: Observed, *, key: bytes | None) -> Iterator[Item]:

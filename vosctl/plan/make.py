@@ -12,6 +12,7 @@ from vosctl.plan.change import Action, Change, Held, Kind, Plan, Risk
 from vosctl.plan.observed import Observed
 from vosctl.plan.services import services
 from vosctl.plan.traffic import revisions
+from vosctl.plan.users import users
 
 
 def make_plan(desired: Desired, observed: Observed, *, fingerprint_key: bytes | None = None) -> Plan:
@@ -47,6 +48,7 @@ def _items(
     yield from compare.packages(desired, observed)
     yield from compare.accounts(desired, observed)
     yield from compare.release(desired, observed)
+    yield from users(desired, observed)
     yield from compare.files(desired, observed, key=key)
     yield from packet_filter.sets(desired, observed)
     yield from packet_filter.rulesets(desired, observed)

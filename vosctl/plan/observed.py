@@ -74,8 +74,17 @@ class ServiceState:
 
 
 @dataclass(frozen=True, slots=True)
+class UserState:
+    """A user as it is; ``same``: the node is a directory, which has no users of its own."""
+
+    exists: bool
+    same: bool
+    fields: Raw
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
-    """Digests (sysctls: values) of what the last apply left on the node."""
+    """Digests (sysctls: values; reloads, restarts: services by file) of what the last apply left on the node."""
 
     revision: str | None = None
     release: str | None = None
@@ -83,6 +92,9 @@ class Applied:
     sets: Mapping[str, str] = field(default_factory=dict)
     rulesets: Mapping[str, str] = field(default_factory=dict)
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    reloads: Mapping[str, str] = field(default_factory=dict)
+    restarts: Mapping[str, str] = field(default_factory=dict)
+    users: Mapping[str, Raw] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +142,9 @@ class Observed:
     applied: Applied | None = None
     accounts: Mapping[str, bool] = field(default_factory=dict)
     recovered: str = ""
+    lacks: str = ""
+    users: Mapping[str, UserState] = field(default_factory=dict)
+    login: str = field(default="", compare=False)
     ssh: SshPath | None = field(default=None, compare=False)
 
     @property
@@ -142,15 +157,18 @@ class Observed:
         return self.can.get(kind, Ability())
 
 
-def parse(raw: Raw, *, ssh: SshPath | None = None) -> Observed:
-    """Return the agent's ``observed`` object as an Observed; raise ValueError where it makes no sense."""
+def parse(raw: Raw, *, ssh: SshPath | None = None, login: str = "") -> Observed:
+    """Return the agent's ``observed`` object as an Observed; raise ValueError where it makes no sense.
+
+    ``login`` is the user that the controller logged in as.
+    """
     try:
-        return _parse(raw, ssh)
+        return _parse(raw, ssh, login)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"unexpected shape: {type(error).__name__} {error}") from error
 
 
-def _parse(raw: Raw, ssh: SshPath | None) -> Observed:
+def _parse(raw: Raw, ssh: SshPath | None, login: str) -> Observed:
     facts = raw["facts"]
     release = raw["release"]
     orphans = raw["orphans"]
@@ -174,7 +192,12 @@ def _parse(raw: Raw, ssh: SshPath | None) -> Observed:
         orphan_chains=tuple((int(f), str(c)) for f, chains in orphans["chains"].items() for c in chains),
         applied=_applied(raw.get("applied")),
         accounts=_each(raw.get("accounts") or {}, bool),
+        users=_each(
+            raw.get("users") or {}, lambda i: UserState(bool(i["exists"]), bool(i.get("same")), dict(i))
+        ),
+        login=login,
         recovered=str(raw.get("recovered") or ""),
+        lacks=str((release or {}).get("missing") or ""),
         ssh=ssh,
     )
 
@@ -225,6 +248,9 @@ def _applied(raw: Raw | None) -> Applied | None:
         sets=dict(raw.get("sets") or {}),
         rulesets=dict(raw.get("rulesets") or {}),
         sysctls=dict(raw.get("sysctls") or {}),
+        reloads=dict(raw.get("reloads") or {}),
+        restarts=dict(raw.get("restarts") or {}),
+        users=dict(raw.get("users") or {}),
     )
 
 

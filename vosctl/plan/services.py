@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from vosctl.compile.desired import Desired, Service
 from vosctl.plan.change import Action, Change, Kind, Risk
@@ -15,22 +15,32 @@ _UNKNOWN = ServiceState("stopped", enabled=False, known=False)
 
 def services(desired: Desired, observed: Observed, changes: Sequence[Change]) -> Iterator[Change]:
     """Yield what services must do, given the other ``changes``."""
-    reloads = _reloads(desired, changes)
+    notices = {verb: _readers(verb, desired, observed, changes) for verb in ("restart", "reload")}
+    restarts, reloads = notices["restart"], notices["reload"]
     for service in desired.services:
         state = observed.services.get(service.name, _UNKNOWN)
         moved = _was_ours(observed, service)
-        change = _change(service, observed, changes, reloads.pop(service.name, []))
+        anew, again = restarts.pop(service.name, []), reloads.pop(service.name, [])
+        change = _change(service, observed, changes, restarts=anew, reloads=again)
         if change is not None:
             yield change
         if service.enabled != state.enabled and (state.known or service.enabled):
             action = Action.ENABLE if service.enabled else Action.DISABLE
             yield Change(Kind.SERVICE, service.name, action, drift=moved and state.known)
+    for name, paths in sorted(restarts.items()):
+        yield Change(Kind.SERVICE, name, Action.RESTART, f"for {', '.join(paths)}, if it runs")
     for name, paths in sorted(reloads.items()):
-        yield Change(Kind.SERVICE, name, Action.RELOAD, f"for {', '.join(paths)}, if it runs")
+        if name not in restarts:
+            yield Change(Kind.SERVICE, name, Action.RELOAD, f"for {', '.join(paths)}, if it runs")
 
 
 def _change(
-    service: Service, observed: Observed, changes: Sequence[Change], reloads: list[str]
+    service: Service,
+    observed: Observed,
+    changes: Sequence[Change],
+    *,
+    restarts: list[str],
+    reloads: list[str],
 ) -> Change | None:
     state, moved = observed.services.get(service.name, _UNKNOWN), _was_ours(observed, service)
     name, running = service.name, state.state == "running"
@@ -40,7 +50,7 @@ def _change(
         )
     if not running:
         return Change(Kind.SERVICE, name, Action.START, drift=moved and state.known)
-    anew = _begun_anew(service, changes, systemd=bool(observed.facts.get("systemd")))
+    anew = _begun_anew(service, changes, restarts, systemd=bool(observed.facts.get("systemd")))
     if anew is not None:
         return anew
     return Change(Kind.SERVICE, name, Action.RELOAD, f"for {', '.join(reloads)}") if reloads else None
@@ -57,23 +67,31 @@ def _was_ours(observed: Observed, service: Service) -> bool:
     return observed.applied is not None and _unit(service.name) in observed.applied.files
 
 
-def _reloads(desired: Desired, changes: Sequence[Change]) -> dict[str, list[str]]:
-    """Return service → changing files that ask for its reload."""
-    kept = (change for change in changes if change.action is not Action.REMOVE)
-    touched = {change.name for change in kept if change.kind is Kind.FILE}
+def _readers(
+    verb: str, desired: Desired, observed: Observed, changes: Sequence[Change]
+) -> dict[str, list[str]]:
+    """Return service → changing files that ask for its ``reload`` or ``restart``; removed ones as of the last apply."""
+    last: Mapping[str, str] = {}
+    if observed.applied is not None:
+        last = observed.applied.reloads if verb == "reload" else observed.applied.restarts
+    wanted = {file.path: getattr(file, verb) for file in desired.files}
     found: dict[str, list[str]] = {}
-    for file in desired.files:
-        if file.reload and file.path in touched:
-            found.setdefault(file.reload, []).append(file.path)
+    for change in changes:
+        if change.kind is Kind.FILE and (name := wanted.get(change.name, last.get(change.name))):
+            found.setdefault(str(name), []).append(change.name)
     return found
 
 
-def _begun_anew(service: Service, changes: Sequence[Change], *, systemd: bool) -> Change | None:
+def _begun_anew(
+    service: Service, changes: Sequence[Change], restarts: list[str], *, systemd: bool
+) -> Change | None:
     """Return the restart or upgrade that the other changes ask for, as the node carries it out."""
     risk = Risk.RESTARTS_RELAY if service.name == RELAY else None
     changed = any(change.kind is Kind.FILE and change.name == _unit(service.name) for change in changes)
     if changed and systemd and service.name != RELAY:
         return Change(Kind.SERVICE, service.name, Action.RESTART, "its unit file changes")
+    if restarts:
+        return Change(Kind.SERVICE, service.name, Action.RESTART, f"for {', '.join(restarts)}", risk=risk)
     released = any(change.kind is Kind.RELEASE for change in changes)
     if not released or not any(word.startswith(_RELEASE_LINK) for word in service.supervise):
         return None

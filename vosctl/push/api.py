@@ -8,11 +8,12 @@ from dataclasses import replace
 from vosctl.compile.desired import Desired
 from vosctl.push import bans, operations
 from vosctl.push.apply import Apply
+from vosctl.push.drain import Drain
 from vosctl.push.journal import Entry
 from vosctl.push.options import PushOptions
-from vosctl.push.processor import Processor
+from vosctl.push.processor import Processor, Stream
 from vosctl.push.result import HostResult, Status
-from vosctl.push.rollout import RollOut, Watcher
+from vosctl.push.rollout import RollOut
 from vosctl.push.runner import run
 from vosctl.push.schedule import Batch
 from vosctl.site.model import Node, Site
@@ -48,7 +49,6 @@ def roll_out_site(
     *,
     batches: Sequence[Batch],
     options: PushOptions,
-    watcher: Watcher,
     entry: Entry | None = None,
     accepts: Callable[[str, str], bool] | None = None,
     processors: Sequence[Processor] = (),
@@ -58,7 +58,7 @@ def roll_out_site(
     ``accepts``: see ``Apply``. Errors are in the results, never raised.
     """
     apply = Apply(desired, accepts)
-    return RollOut(site, apply, batches, options, processors, watcher, entry).run()
+    return RollOut(site, apply, batches, options, Stream(processors), entry).run()
 
 
 def verify_site(
@@ -103,14 +103,29 @@ def confirm_site(site: Site, *, options: PushOptions, processors: Sequence[Proce
     return run(_nodes(site), operations.Confirm(), options=options, processors=processors)
 
 
-def rollback_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
-    """Put each selected node back: a pending apply, else the last confirmed one."""
-    return run(_nodes(site), operations.Rollback(), options=options, processors=processors)
+def rollback_site(
+    site: Site, *, options: PushOptions, processors: Sequence[Processor] = (), drain: bool = False
+) -> Results:
+    """Put each selected node back: a pending apply, else the last confirmed one.
+
+    ``drain``: where calls would be cut off, wait for their end first, at most ``relay.drain``.
+    """
+    return run(_nodes(site), operations.Rollback(drain), options=options, processors=processors)
 
 
-def status_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
-    """Return each selected node's status in ``report``: applied, pending, lock, relay, journal."""
-    return run(_nodes(site), operations.Ask("status"), options=options, processors=processors)
+def status_site(
+    site: Site,
+    *,
+    options: PushOptions,
+    processors: Sequence[Processor] = (),
+    desired: Mapping[str, Desired] | None = None,
+) -> Results:
+    """Return each selected node's status in ``report``: applied, pending, lock, relay, journal.
+
+    With ``desired`` also ``drift`` (names of what moved) and ``changes`` (how much the site would change beside).
+    """
+    operation = operations.Ask("status") if desired is None else operations.Look(desired)
+    return run(_nodes(site), operation, options=options, processors=processors)
 
 
 def facts_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
@@ -121,6 +136,13 @@ def facts_site(site: Site, *, options: PushOptions, processors: Sequence[Process
 def calls_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
     """Return under ``calls`` in ``report`` what each selected node's relay carries now."""
     return run(_nodes(site), operations.Ask("calls"), options=options, processors=processors)
+
+
+def drain_site(
+    site: Site, *, drain: Drain, options: PushOptions, processors: Sequence[Processor] = ()
+) -> Results:
+    """Drain each selected node's relay, or take that back. Errors are in the results, never raised."""
+    return run(_nodes(site), drain, options=options, processors=processors)
 
 
 def follow(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 
 from vosctl.errors import UnreachableError, UsageError
 from vosctl.push.local import LocalTransport
@@ -14,15 +15,17 @@ from vosctl.push.transport import Transport
 from vosctl.site.model import Node
 
 PAUSE = 1.0
+# asyncssh takes 1.5 ms of CPU less for each connection and 0.1 s more to import (docs/scale.md).
+MANY = 100
 
 
 class Connector:
     """Opens connections for one run."""
 
-    def __init__(self, options: PushOptions) -> None:
+    def __init__(self, options: PushOptions, nodes: int = 1) -> None:
         self._options = options
         self._shared = SshShared.start(options)
-        self._kind = _library(options.transport)
+        self._kind = _library(options.transport, nodes)
 
     def open(self, node: Node, *, sleep: Callable[[float], None] = lambda _: None) -> Transport:
         """Return a new connection; raise UnreachableError where there is none.
@@ -31,7 +34,7 @@ class Connector:
         often as ConnectionAttempts says, with ``sleep`` between. What another try cannot better (a host
         key, a login) is told at once.
         """
-        if node.connection.kind == "local":
+        if "local" in (self._options.connection, node.connection.kind):
             return LocalTransport(node.name)
         tries = max(self._options.tries, self._shared.config.route(node.connection)[-1].attempts)
         for number in range(1, tries + 1):
@@ -44,8 +47,10 @@ class Connector:
         raise AssertionError("at least one try")
 
 
-def _library(name: str) -> Callable[[Node, SshShared], Transport]:
-    """Return the transport of a name; ``auto`` is paramiko, which is always there."""
+def _library(name: str, nodes: int) -> Callable[[Node, SshShared], Transport]:
+    """Return the transport of a name; ``auto`` is asyncssh for ``MANY`` nodes where it is installed, else paramiko."""
+    if name == "auto" and nodes >= MANY and find_spec("asyncssh") is not None:
+        name = "asyncssh"
     if name != "asyncssh":
         return SshTransport
     try:

@@ -42,7 +42,10 @@ class Fingerprint:
 
 
 def _digests(desired: Desired) -> list[Any]:
-    files = [(f.path, f.digest, f.mode, f.owner, f.group, f.secret, f.reload) for f in desired.files]
+    files = [
+        (f.path, f.digest, f.mode, f.owner, f.group, f.secret, f.reload, f.restart, f.validate)
+        for f in desired.files
+    ]
     return [
         desired.node,
         desired.packages,
@@ -52,4 +55,5 @@ def _digests(desired: Desired) -> list[Any]:
         [(item.family, item.digest) for item in desired.rulesets],
         [asdict(item) for item in desired.sysctls],
         [asdict(item) for item in desired.services],
+        [asdict(item) for item in desired.users],
     ]

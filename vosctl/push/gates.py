@@ -11,6 +11,7 @@ from vosctl.errors import HostError
 from vosctl.firewall.proof import failures, obstacles
 from vosctl.plan.printable import printable
 from vosctl.push import operations
+from vosctl.push.event import GateChecked
 from vosctl.push.host import Host
 from vosctl.push.options import PushOptions
 from vosctl.push.result import HostResult, Status
@@ -53,12 +54,17 @@ class Health:
         session = host.connect()
         host.step("health")
         with host.timed("health"):
-            found = [f"{gate}: {why}" for gate in self.gates if (why := self._why(host, session, gate))]
+            found = [f"{gate}: {why}" for gate in self.gates if (why := self._look(host, session, gate))]
         if found:
             raise HostError(
                 host.name, f"health gate {'; '.join(found)}", hint="vosctl status and the node's log say more"
             )
         return host.result(Status.OK)
+
+    def _look(self, host: Host, session: Session, gate: Gate) -> str:
+        why = self._why(host, session, gate)
+        host.emit(GateChecked(host.name, str(gate), ok=not why, why=why))
+        return why
 
     def _why(self, host: Host, session: Session, gate: Gate) -> str:
         if gate.check is Check.COMMAND:

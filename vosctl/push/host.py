@@ -11,25 +11,26 @@ from typing import Any
 from vosctl.errors import HostError, UnreachableError, VosctlError
 from vosctl.plan.change import Plan
 from vosctl.push.connect import Connector
+from vosctl.push.event import Event, HostStep
 from vosctl.push.options import PushOptions
 from vosctl.push.result import HostResult, Status
 from vosctl.push.session import Session
 from vosctl.push.transport import Transport
 from vosctl.site.model import Node
 
-Step = Callable[[str, str, int, int], None]
+Emit = Callable[[Event], None]
 
 
 class Host:
     """What an operation works with. ``plan`` is put into every result from when it is set."""
 
-    def __init__(self, node: Node, options: PushOptions, connector: Connector, step: Step) -> None:
+    def __init__(self, node: Node, options: PushOptions, connector: Connector, emit: Emit) -> None:
         self.node = node
         self.name = node.name
         self.options = options
         self.plan: Plan | None = None
         self._connector = connector
-        self._step = step
+        self.emit = emit
         self._transport: Transport | None = None
         self._session: Session | None = None
         self._timings: dict[str, float] = {}
@@ -41,8 +42,8 @@ class Host:
         root = self.node.connection.root
         return str(root) if root is not None else None
 
-    def connect(self) -> Session:
-        """Return the agent over a new connection; an older one is closed."""
+    def connect(self, glance: str = "") -> Session:
+        """Return the agent over a new connection; an older one is closed. ``glance``: see Session."""
         self.close()
         self.step("connect")
         with self.timed("connect"):
@@ -56,6 +57,7 @@ class Host:
                 timeout=self.options.timeout,
                 keep_agent=self.root is None,
                 become_password=self.options.become_password,
+                glance=glance,
             )
         return self._session
 
@@ -82,7 +84,7 @@ class Host:
 
     def step(self, step: str, done: int = 0, of: int = 0) -> None:
         """Tell the processors about a step."""
-        self._step(self.name, step, done, of)
+        self.emit(HostStep(self.name, step, done, of))
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from vosctl.compile.desired import Desired
-from vosctl.errors import HostError, VosctlError
+from vosctl.errors import HostError, UnreachableError, VosctlError
 from vosctl.plan.change import Plan
 from vosctl.plan.make import make_plan, only_drift
 from vosctl.plan.observed import Observed, parse
 from vosctl.plan.printable import printable
 from vosctl.push import wire
+from vosctl.push.event import Confirmed
 from vosctl.push.host import Host
 from vosctl.push.iptc_reader import read_own_chains
 from vosctl.push.result import HostResult, Status
@@ -41,10 +42,46 @@ class Drift:
     desired: Mapping[str, Desired]
 
     def __call__(self, host: Host) -> HostResult:
-        """Return ``changed`` where something moved."""
-        _session, observed = inspect(host, self.desired[host.name])
+        """Return ``changed`` where something moved, with what is known of when under ``moved`` in the report."""
+        session, observed = inspect(host, self.desired[host.name])
         host.plan = only_drift(make(host, self.desired[host.name], observed))
-        return host.result(Status.CHANGED if host.plan else Status.OK, report=busy(observed))
+        report = {**busy(observed), **_checked(host, session, host.plan)}
+        return host.result(Status.CHANGED if host.plan else Status.OK, report=report)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Asks for the status and, in the same exchange, what moved and what the site would change."""
+
+    desired: Mapping[str, Desired]
+
+    def __call__(self, host: Host) -> HostResult:
+        """Return the status in ``report``: ``drift`` holds names, ``changes`` a count; None where not known."""
+        session = host.connect()
+        with host.timed("status"):
+            report = _masked(without_op(status(host, session)))
+        try:
+            _, observed = inspect(host, self.desired[host.name], session)
+            whole = make(host, self.desired[host.name], observed)
+            report |= {
+                "drift": [f"{change.kind.value} {change.name}" for change in whole.drift],
+                "changes": len(whole.changes) - len(whole.drift),
+                **_checked(host, session, only_drift(whole)),
+            }
+        except UnreachableError:
+            raise
+        except VosctlError as error:
+            report |= {"drift": None, "changes": None, "drift_error": error.message}
+        return host.result(Status.OK, report=report)
+
+
+def _checked(host: Host, session: Session, plan: Plan) -> dict[str, Any]:
+    """Tell the node what moved; return what it knows of since when."""
+    names = [f"{change.kind.value} {change.name}" for change in plan.changes]
+    answer = session.ask(request(host, "checked", moved=names), expect="checked")
+    if answer["op"] == "failed":
+        raise failure(host, answer)
+    return {"moved": answer["moved"], "last": answer["applied"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +100,23 @@ class Confirm:
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """Puts the node back: what is pending, else what the last apply changed."""
+    """Puts the node back: what is pending, else what the last apply changed.
+
+    ``drain``: calls that would be cut off are waited for.
+    """
+
+    drain: bool = False
 
     def __call__(self, host: Host) -> HostResult:
         """Return ``rolled_back``, without an error: it is what was asked for."""
         session = host.connect()
         host.step("rollback")
         with host.timed("rollback"):
-            answer = session.ask(request(host, "rollback", id=None), expect="rolled-back", progress=host.step)
+            answer = session.ask(
+                request(host, "rollback", id=None, drain=self.drain),
+                expect="rolled-back",
+                progress=host.step,
+            )
         if answer["op"] == "failed":
             raise failure(host, answer)
         return host.result(Status.ROLLED_BACK, report=without_op(answer))
@@ -137,24 +183,21 @@ def own_chains() -> dict[str, Any]:
         return {"error": str(error)}
 
 
-def inspect(host: Host, desired: Desired) -> tuple[Session, Observed]:
-    """Connect and return the agent and what it observed."""
-    session = host.connect()
+def inspect(host: Host, desired: Desired, session: Session | None = None) -> tuple[Session, Observed]:
+    """Connect, without a ``session``, and return the agent and what it observed."""
+    wanted = wire.wanted(desired, revision=host.options.revision)
+    key = wire.glance(wanted)
+    session = session or host.connect(glance=key)
     host.step("inspect")
-    with host.timed("inspect"):
-        answer = session.ask(
-            request(
-                host,
-                "inspect",
-                wanted=wire.wanted(desired, revision=host.options.revision),
-                max_content=wire.MAX_CONTENT,
-            ),
-            expect="observed",
-        )
+    answer = session.seen
+    if answer is None:
+        frame = request(host, "inspect", wanted=wanted, max_content=wire.MAX_CONTENT, glance=key)
+        with host.timed("inspect"):
+            answer = session.ask(frame, expect="observed")
     if answer["op"] == "failed":
         raise failure(host, answer)
     try:
-        return session, parse(answer["observed"], ssh=session.ssh)
+        return session, parse(answer["observed"], ssh=session.ssh, login=session.login)
     except (ValueError, KeyError) as error:
         raise host.failure(f"the agent's observation makes no sense: {error}") from error
 
@@ -189,6 +232,7 @@ def confirm(host: Host, session: Session, identity: str) -> None:
         answer = session.ask(request(host, "confirm", id=identity), expect="confirmed")
     if answer["op"] == "failed":
         raise failure(host, answer)
+    host.emit(Confirmed(host.name, identity))
 
 
 def status(host: Host, session: Session) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class PushOptions:
     - ``passphrase``: gives the passphrase of an encrypted key file, asked for once a file.
     - ``password``: for logins that no key opens (never sent to jump hosts); ``become_password``: sudo's.
     - ``transport``: ``paramiko``, ``asyncssh`` or ``auto``.
+    - ``connection``: ``local`` takes this machine for the node, whatever the inventory says.
     - ``tries``: how often a connection is tried before anything was asked of the node.
     - ``post_quantum``: offer ML-KEM first (65 ms of CPU more for each connection).
     """
@@ -53,4 +54,5 @@ class PushOptions:
     password: Secret | None = None
     become_password: Secret | None = None
     transport: str = "paramiko"
+    connection: str | None = None
     tries: int = 1

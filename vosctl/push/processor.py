@@ -1,20 +1,30 @@
-"""Hooks through which progress and results leave the core, which itself never prints."""
+"""The hook through which progress and results leave the core, which itself never prints."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from typing import Protocol
 
-from vosctl.push.result import HostResult
+from vosctl.push.event import Event
 
 
 class Processor(Protocol):
-    """Sees a run as it goes. Calls come one at a time, from any thread; keep them short."""
+    """Sees a run as it goes: displays it, logs it, tells a chat. Own ones: docs/seeing.md."""
 
-    def host_started(self, node: str) -> None:
-        """Be told that work on ``node`` begins."""
+    def handle(self, event: Event) -> None:
+        """Be told what happened. Calls come one at a time, from any thread; keep them short."""
 
-    def host_step(self, node: str, step: str, done: int, of: int) -> None:
-        """Be told of a step (``connect``, ``inspect``, ``files``, …); ``of`` is 0 when unknown."""
 
-    def host_finished(self, result: HostResult) -> None:
-        """Be given the outcome of a node."""
+class Stream:
+    """A ``Processor`` that hands events on to others, one at a time, whatever threads they come from."""
+
+    def __init__(self, processors: Sequence[Processor] = ()) -> None:
+        self._processors = tuple(processors)
+        self._lock = threading.RLock()
+
+    def handle(self, event: Event) -> None:
+        """Hand on an event."""
+        with self._lock:
+            for processor in self._processors:
+                processor.handle(event)

@@ -5,15 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from vosctl.errors import HostError, RolledBackError, UnreachableError
 from vosctl.push import gates, operations
 from vosctl.push.apply import Apply
+from vosctl.push.event import (
+    BatchStarted,
+    Event,
+    GateChecked,
+    GoingBack,
+    HostFinished,
+    Pausing,
+    RolledBack,
+    Stopped,
+)
 from vosctl.push.host import Host
 from vosctl.push.journal import Entry
 from vosctl.push.options import PushOptions
-from vosctl.push.processor import Processor
+from vosctl.push.processor import Processor, Stream
 from vosctl.push.result import HostResult, Status
 from vosctl.push.runner import Operation, run
 from vosctl.push.schedule import Batch
@@ -24,22 +33,6 @@ Results = dict[str, HostResult]
 _BAD = frozenset({Status.FAILED, Status.UNREACHABLE, Status.ROLLED_BACK})
 
 
-class Watcher(Protocol):
-    """Is told of what concerns a whole batch; ``number`` counts from 1."""
-
-    def batch_started(self, number: int, of: int, batch: Batch) -> None:
-        """Be told that a batch's nodes are going to be changed."""
-
-    def pausing(self, seconds: float) -> None:
-        """Be told that nothing is being changed for a while."""
-
-    def going_back(self, number: int, nodes: Sequence[str], why: str) -> None:
-        """Be told that the changed nodes of a batch are put back."""
-
-    def stopped(self, number: int, why: str, left: Sequence[str]) -> None:
-        """Be told that the run ends before the nodes that are ``left``."""
-
-
 @dataclass(frozen=True, slots=True)
 class RollOut:
     """A run over batches. ``entry`` is the journal's, None where there is none."""
@@ -48,8 +41,7 @@ class RollOut:
     apply: Apply
     batches: Sequence[Batch]
     options: PushOptions
-    processors: Sequence[Processor]
-    watcher: Watcher
+    stream: Stream
     entry: Entry | None = None
 
     def run(self) -> Results:
@@ -67,7 +59,7 @@ class RollOut:
                     self._stop(number, why, found)
                     break
                 if number < len(self.batches) and batch.rollout.pause:
-                    self.watcher.pausing(batch.rollout.pause)
+                    self.stream.handle(Pausing(batch.rollout.pause))
                     time.sleep(batch.rollout.pause)
         finally:
             if self.entry is not None:
@@ -76,19 +68,19 @@ class RollOut:
 
     def _stop(self, number: int, why: str, found: Results) -> None:
         left = [name for batch in self.batches[number:] for name in batch.nodes]
-        self.watcher.stopped(number, why, left)
+        self.stream.handle(Stopped(number, why, tuple(left)))
         for later, batch in enumerate(self.batches[number:], number + 1):
             words = {"batch": later, "outcome": f"not touched: the run stopped in batch {number}"}
             found.update({name: HostResult(name, Status.UNTOUCHED, report=words) for name in batch.nodes})
 
     def _batch(self, number: int, batch: Batch) -> tuple[Results, str]:
         """Return how the nodes came out, and why the run has to stop there."""
-        self.watcher.batch_started(number, len(self.batches), batch)
+        self.stream.handle(BatchStarted(number, len(self.batches), batch.nodes))
         health = batch.rollout.health
         calls = self._count(batch.nodes) if any(gate.check is Check.CALLS for gate in health) else {}
         if self.entry is not None:
             self.entry.begin(batch.nodes)
-        results = self._run(batch.nodes, self.apply, (*self.processors, *self._memory(batch)))
+        results = self._run(batch.nodes, self.apply, (self.stream, *self._memory(batch)))
         why = _too_many(batch, results, last=number == len(self.batches))
         failed: Results = {}
         if not why and health:
@@ -110,18 +102,21 @@ class RollOut:
         names = [name for name, result in results.items() if result.status not in _BAD]
         health = batch.rollout.health
         looking = gates.Health(health, self.apply.desired, calls)
-        found = self._run(names, looking, (), options=gates.patient(self.options, health))
+        found = self._run(names, looking, (_Gates(self.stream),), options=gates.patient(self.options, health))
         return {name: result for name, result in found.items() if result.error is not None}
 
     def _go_back(self, number: int, results: Results, failed: Results, why: str) -> Results:
         """Put back what the batch changed; nodes that were not changed keep their result or their failure."""
         changed = {name: result for name, result in results.items() if _was_changed(result)}
-        self.watcher.going_back(number, tuple(changed), why)
+        self.stream.handle(GoingBack(number, tuple(changed), why))
         reasons = {
             name: _said(failed[name]) if name in failed else f"its batch stopped: {why}" for name in changed
         }
         identities = {name: str(result.report["id"]) for name, result in changed.items()}
         undone = self._run(tuple(changed), _GoBack(identities, reasons), ())
+        for name, result in undone.items():
+            back = result.status is Status.ROLLED_BACK
+            self.stream.handle(RolledBack(name, ok=back, why=result.error.message if result.error else why))
         kept = {
             name: replace(result, status=Status.FAILED, error=failed[name].error)
             if name in failed
@@ -180,15 +175,22 @@ class _Memory:
 
     entry: Entry
 
-    def host_started(self, node: str) -> None:
-        """Be told that work on a node begins."""
-
-    def host_step(self, node: str, step: str, done: int, of: int) -> None:
-        """Be told of a step."""
-
-    def host_finished(self, result: HostResult) -> None:
+    def handle(self, event: Event) -> None:
         """Remember a node's status; it is written with the batch, or when the run is interrupted."""
-        self.entry.run.nodes[result.node] = result.status.value
+        if isinstance(event, HostFinished):
+            self.entry.run.nodes[event.node] = event.result.status.value
+
+
+@dataclass(frozen=True, slots=True)
+class _Gates:
+    """Hands on what gates found; the nodes' own start and end were told with the apply."""
+
+    stream: Stream
+
+    def handle(self, event: Event) -> None:
+        """Hand on a gate."""
+        if isinstance(event, GateChecked):
+            self.stream.handle(event)
 
 
 def _too_many(batch: Batch, results: Results, *, last: bool) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 from vosctl.errors import HostError, UnreachableError, VosctlError
 from vosctl.push.connect import Connector
+from vosctl.push.event import Event, HostFinished, HostStarted, RolledBack
 from vosctl.push.host import Host
 from vosctl.push.options import PushOptions
-from vosctl.push.processor import Processor
+from vosctl.push.processor import Processor, Stream
 from vosctl.push.result import HostResult, Status
 from vosctl.site.model import Node
 
@@ -35,11 +35,11 @@ def run(
     An error of one node, even a bug, ends up in its result and never stops another node. An
     interrupt (KeyboardInterrupt) closes every connection, waits for the threads and goes on up.
     """
-    connector = Connector(options)
-    calls = _Calls(processors)
-    hosts = [Host(node, options, connector, calls.step) for node in nodes]
+    connector = Connector(options, len(nodes))
+    stream = Stream(processors)
+    hosts = [Host(node, options, connector, stream.handle) for node in nodes]
     with ThreadPoolExecutor(max_workers=max(1, min(options.forks, len(hosts)))) as pool:
-        futures = [pool.submit(_one, host, operation, calls) for host in hosts]
+        futures = [pool.submit(_one, host, operation, stream.handle) for host in hosts]
         try:
             return {host.name: future.result() for host, future in zip(hosts, futures, strict=True)}
         except BaseException:
@@ -54,8 +54,8 @@ def _stop(hosts: Sequence[Host], futures: Sequence[Future[HostResult]]) -> None:
         host.abandon()
 
 
-def _one(host: Host, operation: Operation, calls: _Calls) -> HostResult:
-    calls.started(host.name)
+def _one(host: Host, operation: Operation, emit: Callable[[Event], None]) -> HostResult:
+    emit(HostStarted(host.name))
     try:
         result = operation(host)
     except VosctlError as error:
@@ -64,7 +64,9 @@ def _one(host: Host, operation: Operation, calls: _Calls) -> HostResult:
         result = host.result(Status.FAILED, error=_bug(host.name, error))
     finally:
         host.close()
-    calls.finished(result)
+    if result.status is Status.ROLLED_BACK:
+        emit(RolledBack(host.name, ok=True, why=result.error.message if result.error else "asked for"))
+    emit(HostFinished(result))
     return result
 
 
@@ -85,26 +87,3 @@ def _bug(node: str, error: Exception) -> HostError:
     )
     told.__cause__ = error
     return told
-
-
-class _Calls:
-    """Calls the processors' hooks one at a time."""
-
-    def __init__(self, processors: Sequence[Processor]) -> None:
-        self._processors = tuple(processors)
-        self._lock = threading.Lock()
-
-    def started(self, node: str) -> None:
-        with self._lock:
-            for processor in self._processors:
-                processor.host_started(node)
-
-    def step(self, node: str, step: str, done: int, of: int) -> None:
-        with self._lock:
-            for processor in self._processors:
-                processor.host_step(node, step, done, of)
-
-    def finished(self, result: HostResult) -> None:
-        with self._lock:
-            for processor in self._processors:
-                processor.host_finished(result)

@@ -38,7 +38,9 @@ class LostError(UnreachableError):
 class Session:
     """The agent on the node, ready for requests. ``ssh`` is the connection as the node sees it.
 
-    ``keep_agent``: the node may keep the agent in /run for the next time.
+    ``keep_agent``: the node may keep the agent in /run for the next time. ``glance``: the key of an answer that
+    the node may have kept; ``seen`` is that answer, None where it holds no longer. Then the agent starts with the
+    first ``ask``.
     """
 
     def __init__(
@@ -50,11 +52,14 @@ class Session:
         timeout: float,
         keep_agent: bool = True,
         become_password: Secret | None = None,
+        glance: str = "",
     ) -> None:
         self._node = node
         command = ["python3", "-I", "-S", "-c", bundle.LOADER, bundle.digest()]
         if not keep_agent:
             command.append("once")
+        elif glance:
+            command.append(glance)
         # A prompt that nothing else prints: the password goes to whoever prints it, over standard input alone.
         prompt = f"[vosctl {secrets.token_hex(8)}] "
         how = ["sudo", "-n", "--"] if become_password is None else ["sudo", "-S", "-p", prompt, "--"]
@@ -63,23 +68,34 @@ class Session:
         if become and become_password is not None:
             self._channel.answer_prompt(prompt.encode(), become_password)
         self.ssh: SshPath | None = None
+        self.login = transport.login
+        self.seen: Frame | None = None
         self._heard = ""
+        self._become = become
+        self._begin()
+
+    def _begin(self) -> None:
+        node, become = self._node, self._become
         try:
             self._start()
         except PromptRefusedError as error:
-            raise wrong_password(node, transport.login) from error
+            raise wrong_password(node, self.login) from error
         except ChannelTimeoutError as error:
             said = self._channel.stderr() if become else ""
             tail = f" (it said: {said.splitlines()[-1]})" if said else ""
             raise UnreachableError(node, f"the agent did not start: {error}{tail}", hint=_SLOW) from error
         except ChannelEndedError as error:
-            login = transport.login if become else None
+            login = self.login if become else None
             raise start_failure(node, self._channel, heard=self._heard, login=login) from error
         except ChannelError as error:
             raise HostError(node, f"the agent did not start: {error}", hint=_NOISE) from error
 
     def _start(self) -> None:
-        if self._wanted_agent():
+        said = self._first_word()
+        if said == b"SAME":
+            self.seen = self._channel.receive_frame()
+            return
+        if said == b"NEED":
             archive = bundle.archive()
             self._channel.send(struct.pack(">I", len(archive)) + archive)
         hello = self._channel.receive_frame()
@@ -88,10 +104,10 @@ class Session:
         if hello["op"] != "hello":
             raise ChannelError(f"hello expected, {hello['op']!r} came")
 
-    def _wanted_agent(self) -> bool:
-        """Read up to the loader's word and return whether it needs the agent."""
+    def _first_word(self) -> bytes:
+        """Read up to the loader's word and return it: it has the agent, needs it, or has an answer already."""
         noise = 0
-        while (line := self._channel.receive_line()) not in (b"HAVE", b"NEED"):
+        while (line := self._channel.receive_line()) not in (b"HAVE", b"NEED", b"SAME"):
             if line.startswith(SSH_MARK):
                 self.ssh = SshPath.parse(line[len(SSH_MARK) :].decode("ascii", "replace"))
             else:
@@ -100,7 +116,7 @@ class Session:
             if noise > NOISE_LIMIT:
                 raise ChannelError("the login prints without end")
         self._channel.forget_prompt()
-        return line == b"NEED"
+        return line
 
     def ask(self, request: Mapping[str, Any], *, expect: str, progress: Progress | None = None) -> Frame:
         """Send a request and return the answer whose ``op`` is ``expect``, or ``failed``.
@@ -110,6 +126,10 @@ class Session:
         """
         channel = self._channel
         channel.restart_clock()
+        if self.seen is not None:
+            self.seen = None
+            channel.send(b"\n")
+            self._begin()
         try:
             channel.send_frame(request)
             while True:

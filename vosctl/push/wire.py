@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from vosctl.compile.desired import Desired
 from vosctl.plan.observed import Observed
+from vosctl.push.agent import bundle
 
 MAX_CONTENT = 262144
 
@@ -19,6 +24,10 @@ def wanted(desired: Desired, *, revision: str | None) -> dict[str, Any]:
         "revision": revision,
         "packages": list(desired.packages),
         "accounts": list(desired.accounts),
+        "users": [
+            {**asdict(user), "groups": None if user.groups is None else list(user.groups)}
+            for user in desired.users
+        ],
         "release": {"version": release.version, "digest": release.digest} if release else None,
         "files": [
             {
@@ -29,6 +38,8 @@ def wanted(desired: Desired, *, revision: str | None) -> dict[str, Any]:
                 "group": file.group,
                 "secret": file.secret,
                 "reload": file.reload,
+                **({"restart": file.restart} if file.restart else {}),
+                **({"validate": file.validate, "origin": file.origin} if file.validate else {}),
             }
             for file in desired.files
         ],
@@ -62,10 +73,18 @@ def wanted(desired: Desired, *, revision: str | None) -> dict[str, Any]:
                 "enabled": service.enabled,
                 "supervise": list(service.supervise),
                 "pidfile": service.pidfile,
+                "drain": service.drain,
             }
             for service in desired.services
         ],
     }
+
+
+def glance(wanted: Mapping[str, Any]) -> str:
+    """Return the key of a node's answer to an inspection for ``wanted`` by this very agent, whatever the revision."""
+    told = {name: value for name, value in wanted.items() if name != "revision"}
+    text = json.dumps([bundle.digest(), MAX_CONTENT, told], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def items(desired: Desired, observed: Observed) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import select
 import signal
@@ -13,7 +14,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import List, Optional, Union
 
-from vosctl.relay import handover
+from vosctl.relay import handover, missing
 from vosctl.relay.handover import Adopted, Handover
 from vosctl.relay.paths import RelayPaths
 
@@ -114,6 +115,10 @@ class Supervisor:
         self._paths = paths
         self._log = log
         self.children = [Child(name, _command(name, paths, log), log) for name in ("media", "control")]
+        lacks = missing.data_plane()
+        if lacks:
+            LOG.error("media is not started, no call is taken: %s", lacks)
+            self.children[0].due = math.inf
         self._lock = lock
         # At an upgrade, running media is told from this by its files: they may be gone by then.
         self._digest = handover.media_digest()

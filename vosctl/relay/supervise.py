@@ -123,7 +123,8 @@ def _await(paths: RelayPaths, seen: int) -> None:
     while time.monotonic() < deadline:
         time.sleep(0.05)
         try:
-            if admin.ask(paths.control_socket, "status")["media"]["up"]:
+            media = admin.ask(paths.control_socket, "status")["media"]
+            if media["up"] or media.get("missing"):
                 return
         except (RelayError, KeyError):
             deaths, _ = _complaints(paths.log, seen)

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from vosctl.plan.change import Plan
 from vosctl.plan.json import as_dict
+from vosctl.plan.printable import printable
 from vosctl.push.result import HostResult, Status
 
 _STYLES = {
@@ -34,6 +35,9 @@ def print_recap(console: Console, results: Mapping[str, HostResult]) -> None:
         console.print(line)
         if result.error is not None:
             console.print(Text(_indented(str(result.error)), style=_STYLES[result.status]))
+        elif result.report.get("missing"):
+            missing = printable(f"the relay takes no calls: {result.report['missing']}")
+            console.print(Text(_indented(missing), style="bold red"))
 
 
 def as_json(results: Mapping[str, HostResult]) -> dict[str, Any]:

@@ -19,36 +19,6 @@ _SHOWN = 3
 _STYLES = {"confirmed": "green", "waiting": "yellow", "changing": "yellow"}
 
 
-class BatchLines:
-    """A ``Watcher`` that writes a line for each batch; with a single one and nothing to tell, it is silent."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def batch_started(self, number: int, of: int, batch: Batch) -> None:
-        """Name the batch's nodes."""
-        if of > 1:
-            self._say(f"batch {number}/{of}: {', '.join(batch.nodes)}", "bold")
-
-    def pausing(self, seconds: float) -> None:
-        """Say how long nothing happens."""
-        self._say(f"pause: {seconds:g} s (nothing is being changed; --resume goes on after Ctrl-C)", "")
-
-    def going_back(self, number: int, nodes: Sequence[str], why: str) -> None:
-        """Say which nodes are put back and why."""
-        self._say(
-            f"batch {number} goes back ({', '.join(nodes) or 'nothing was changed'}): {why}", "bold magenta"
-        )
-
-    def stopped(self, number: int, why: str, left: Sequence[str]) -> None:
-        """Say what is left."""
-        rest = f"; not touched: {', '.join(left)}" if left else ""
-        self._say(f"stopped in batch {number}: {why}{rest}", "bold red")
-
-    def _say(self, text: str, style: str) -> None:
-        self._console.print(Text(text, style=style))
-
-
 def print_batches(console: Console, batches: Sequence[Batch], seed: int) -> None:
     """Write the batches of a run that has more than one, and the seed of a shuffled order."""
     if any(batch.rollout.order is Order.SHUFFLE for batch in batches):

@@ -13,6 +13,8 @@ from pathlib import Path
 from vosctl.secret import Secret
 from vosctl.site.decks import Rates
 from vosctl.site.filtering import DEFAULT_BANS, DEFAULT_LOGGING, Bans, Logging
+from vosctl.site.monitoring import Alerts, Metrics
+from vosctl.site.own import FileSpec, ServiceSpec, UserSpec
 from vosctl.site.probes import Probe
 from vosctl.site.rollout import Rollout
 from vosctl.site.tree import Mark
@@ -278,30 +280,12 @@ class Interface:
 
 
 @dataclass(frozen=True, slots=True)
-class Metrics:
-    """Where the relay's metrics go: an address that answers HTTP, a file for node_exporter, or both."""
-
-    listen: tuple[Address, int] | None
-    textfile: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Alerts:
-    """Thresholds in percent and milliseconds (0: never), what is looked at together, and who is told."""
-
-    loss: float
-    jitter: float
-    latency: float
-    interval: timedelta
-    webhook: Secret | None
-
-
-@dataclass(frozen=True, slots=True)
 class Relay:
     """The RTP relay of a node: ``addresses`` are bound and put into SDP, at most one a family; ``ng`` answers NG.
 
     ``limits`` are the relay's own, beside those of gateways; 0 is no limit. Without a folder for
-    ``recordings`` no call is recorded.
+    ``recordings`` no call is recorded. ``drain``: how long a restart waits for calls to end. ``low_latency``:
+    the relay keeps its cores from halting.
     """
 
     enabled: bool
@@ -315,30 +299,8 @@ class Relay:
     metrics: Metrics | None = None
     alerts: Alerts | None = None
     recordings: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FileSpec:
-    """A file that the operator adds; ``content`` is final text (templates are rendered)."""
-
-    path: str
-    content: str
-    mode: int
-    owner: str
-    group: str
-    secret: bool
-    reload: str | None
-    mark: Mark
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceSpec:
-    """A service and the state it should be in (``running`` or ``stopped``)."""
-
-    name: str
-    state: str
-    enabled: bool
-    mark: Mark
+    low_latency: bool = False
+    drain: timedelta = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,6 +341,7 @@ class Node:
     packages: tuple[str, ...]
     services: tuple[ServiceSpec, ...]
     mark: Mark
+    users: tuple[UserSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

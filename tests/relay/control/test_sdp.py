@@ -70,6 +70,38 @@ def test_what_is_written_parses_again_and_leads_to_the_relay(text):
     assert not names & {"candidate", "ice-ufrag", "vos-crypto", "rtcp-mux"}
 
 
+@pytest.mark.parametrize("more", [0, sdp.MAX_KNOWN_LINES], ids=["remembered", "too long for that"])
+def test_a_description_that_is_remembered_is_read_and_written_as_the_first_time(more):
+    body = ["c=IN IP4 192.0.2.9", "a=sendonly", "a=rtcp:4005", "a=crypto:1 x", *["a=x-more:1"] * more]
+
+    def text(port: int, host: str) -> str:
+        lines = ["v=0", f"o=- 1 1 IN IP4 {host}", f"c=IN IP4 {host}", f"m=audio {port} RTP/AVP 8", *body]
+        return "\r\n".join([*lines, ""])
+
+    def written(port: int, relay: str, keys: tuple[str, ...] | None) -> list[str]:
+        way = Outgoing(port, port + 1, mux=False, direction="sendonly", protocol="RTP/AVP", sdes=keys)
+        return write(sdp.parse(text(port, "192.0.2.1")), relay, [way]).split("\r\n")
+
+    media = [
+        sdp.parse(text(port, host)).media[0] for port, host in ((4000, "192.0.2.1"), (4002, "192.0.2.2"))
+    ]
+    assert [(one.port, one.address, one.direction) for one in media] == [
+        (4000, "192.0.2.9", "sendonly"),
+        (4002, "192.0.2.9", "sendonly"),
+    ]
+    assert "c=IN IP4 203.0.113.1" in written(20000, "203.0.113.1", None)
+    # Another address of the relay's, SRTP that ends here, and a rejected stream: each as its own, not as before.
+    other = written(20002, "203.0.113.2", ("2 y",))
+    assert "c=IN IP4 203.0.113.1" not in other
+    assert [line for line in other if line.startswith("a=crypto")] == ["a=crypto:2 y"]
+    assert "a=crypto:1 x" in written(20000, "203.0.113.1", None)
+    assert not [line for line in written(0, "203.0.113.1", None) if line.startswith("a=")]
+    with pytest.raises(sdp.SdpError, match=r"^line 8: a=rtcp port"):
+        sdp.parse(
+            text(4000, "192.0.2.1").replace("a=sendonly\r\na=rtcp:4005", "a=sendonly\r\na=x\r\na=rtcp:z")
+        )
+
+
 @pytest.mark.parametrize(
     ("offer", "answer", "expected"),
     [

@@ -8,6 +8,8 @@ import pytest
 from lab import CALLEE, CALLEE_SOUNDS, CALLER, CALLER_SOUND
 from scenario import AUDIO, Callee, Caller
 
+from vosctl.relay import admin
+
 pytestmark = [pytest.mark.netns, pytest.mark.requires("kamailio", "sipp", "tcpdump")]
 
 
@@ -19,15 +21,19 @@ def limited(lab):
     lab.configure(limits={})
 
 
-@pytest.fixture(params=["limit", "ports"])
+@pytest.fixture(params=["limit", "ports", "drain"])
 def full(request, lab):
-    """The relay has room for one call, by its limits or by its ports; with what it says of a second one."""
+    """The relay has room for one call, by its limits or ports, or for none, being drained; what it says of the next."""
     if request.param == "limit":
         lab.configure(limits={"concurrent": 1})
-        yield lab, "load limit: this relay has 1 calls, its limit"
-    else:
+        yield lab, 1, "load limit: this relay has 1 calls, its limit"
+    elif request.param == "ports":
         lab.configure(ports=[20000, 20003])
-        yield lab, "Ran out of ports"
+        yield lab, 1, "Ran out of ports"
+    else:
+        admin.ask(lab.paths.control_socket, "drain", on=True)
+        yield lab, 0, "load limit: this relay is being drained"
+        admin.ask(lab.paths.control_socket, "drain", on=False)
     lab.configure(limits={}, ports=[20000, 29999])
 
 
@@ -57,7 +63,7 @@ def test_a_call_beyond_the_limit_is_answered_with_503(limited):
 
 
 def test_the_next_relay_takes_what_the_first_one_has_no_room_for(full):
-    limited, told = full
+    limited, room, told = full
     calls, most = 8, [0, 0]
     with limited.second_relay() as other:
         limited.proxy_up(RELAY='"udp:127.0.0.1:2223 udp:127.0.0.1:2224"')
@@ -74,7 +80,7 @@ def test_the_next_relay_takes_what_the_first_one_has_no_room_for(full):
             assert limited.ask("status", other)["calls"] == 0
         finally:
             limited.proxy_up()
-    assert most == [1, calls - 1]
+    assert most == [room, calls - room]
     assert told in (limited.folder / "relay.log").read_text()
     for host, sound in ((CALLER, CALLEE_SOUNDS[0]), (CALLEE, CALLER_SOUND)):
         heard = played.heard(host)

@@ -9,6 +9,8 @@ from vosctl.push.agent import (
     bans,
     boot,
     clock,
+    dataplane,
+    drain,
     durable,
     firewall,
     guard,
@@ -21,6 +23,7 @@ from vosctl.push.agent import (
     services,
     snapshot,
     sysctls,
+    users,
 )
 from vosctl.push.agent import wanted as wanted_state
 from vosctl.push.agent.errors import AgentError, from_os
@@ -70,12 +73,15 @@ class Apply:
                 return again
             try:
                 work = self._prepare()
+                emptied = drain.before_apply(work, self._tell)
             except AgentError as error:
                 self._state.note("failed", id=self.identity, why=error.message)
                 raise
-            if not work.changed:
-                return self._nothing(work)
-            return self._change(work)
+            try:
+                return self._change(work) if work.changed else self._nothing(work)
+            finally:
+                if emptied:
+                    drain.over(self._state.node)
 
     def _again(self) -> dict[str, Any] | None:
         pending = self._state.pending()
@@ -157,6 +163,8 @@ class Apply:
         state.write_pending(pending)
         try:
             guard.arm(state, self.identity)
+            self._step = "snapshot"
+            snapshot.keep_rooms(state.node, self.identity)
             self._steps(work)
             return self._finish(work, pending)
         except AgentError as error:
@@ -189,6 +197,7 @@ class Apply:
         self._do(
             "release", [release.name_of(work.release)] if work.release else [], self._apply_release(work)
         )
+        self._do("users", [item["name"] for item, _ in work.users], self._apply_users(work))
         self._do("files", [item["path"] for item in work.put] + work.remove, self._apply_files(work))
         change = work.firewall
         if change is not None:
@@ -214,8 +223,17 @@ class Apply:
         if work.release is not None:
             if work.archive is not None:
                 release.unpack(work.node, work.release, work.archive)
+            dataplane.ensure(work.node, release.name_of(work.release))
             release.switch(work.node, work.release)
             yield release.name_of(work.release)
+
+    def _apply_users(self, work: Work) -> Iterator[str]:
+        for item, action in work.users:
+            self._item = item["name"]
+            users.act(work.node, item, action)
+            if action == "create":
+                users.make_key_folder(work.node, item)
+            yield item["name"]
 
     def _apply_files(self, work: Work) -> Iterator[str]:
         # All new contents are on disk before the first name changes: a full disk changes nothing.
@@ -256,6 +274,7 @@ class Apply:
             if original is not None and not sysctls.equal(original, value):
                 self._item = key
                 work.originals[key] = original
+                snapshot.add_setting(work.node, self.identity, key, original)
                 sysctls.write(key, value)
                 yield key
 
@@ -283,7 +302,8 @@ class Apply:
             deadline=clock.now() + round(self._window),
         )
         self._state.write_pending(pending)
-        return _applied_frame(pending)
+        missing = dataplane.missing(self._state.node)
+        return {**_applied_frame(pending), **({"missing": missing} if missing else {})}
 
     def _back(self, pending: dict[str, Any], error: AgentError) -> dict[str, Any]:
         step, item = error.step or self._step, error.item or self._item

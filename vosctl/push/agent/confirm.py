@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from vosctl.push.agent import clock, recovery, revert, snapshot
-from vosctl.push.agent.apply import identity
+import contextlib
+
+from vosctl.push.agent import clock, guard, process, recovery, revert, snapshot
+from vosctl.push.agent.apply import LIMIT, identity
 from vosctl.push.agent.errors import AgentError
 from vosctl.push.agent.lock import Lock
 
@@ -38,6 +40,7 @@ def _keep(state: State, pending: dict[str, Any]) -> None:
     # The applied document is the point of no return: with it written, any later run only tidies up.
     state.store("applied", {**state.applied(), "confirmed": True})
     state.note("confirmed", id=pending["id"], changed=pending["changed"])
+    snapshot.give_up_rooms(state.node, pending["id"])
     state.clear_pending()
     try:
         snapshot.prune(state)
@@ -109,19 +112,23 @@ def _undo_confirmed(state: State, wanted: str | None, holder: str) -> list[str]:
     for name in found[: found.index(wanted) + 1 if wanted else 1]:
         pending = _reverting(state, name, holder)
         state.write_pending(pending)
+        # Going back without anybody who would finish it is still better than not going back.
+        with contextlib.suppress(AgentError):
+            guard.arm(state, name)
         undone += _undo(state, pending, "rolled back by " + holder)
     return undone
 
 
 def _reverting(state: State, name: str, holder: str) -> dict[str, Any]:
+    found = process.myself()
     since = {
         "since": clock.now(),
         "deadline": None,
         "until": 0,
-        "limit": 0,
+        "limit": clock.since_boot() + LIMIT,
         "window": 0,
-        "pid": 0,
-        "start": None,
+        "pid": found[0],
+        "start": found[1],
     }
     return {
         "id": name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from vosctl.push.agent import accounts, packages, sysctls
+from vosctl.push.agent import accounts, dataplane, packages, sysctls, users
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def gather(node: Node, firewall: Firewall, wanted_packages: Sequence[str] = ()) 
         "can": {
             "packages": packages.able(node),
             "accounts": accounts.able(node),
+            "users": users.able(node),
+            "compile": dataplane.can_compile(),
             "firewall": _can_firewall(node, firewall, wanted_packages),
             "sysctl": _can_sysctl(node),
         },

@@ -115,8 +115,20 @@ def check_place(node: Node, path: str) -> None:
     base = os.path.dirname(missing[0]) if missing else folder
     if os.path.lexists(missing[0] if missing else base) and missing:
         raise AgentError("io", f"{missing[0]} is not a directory", item=path, step="check")
+    _check_links(node, base, path)
     for place in (base, full):
         check_writable(place, path)
+
+
+def _check_links(node: Node, folder: str, name: str) -> None:
+    # Whoever owns a link in the way could have root write somewhere else.
+    while folder not in ("", "/", node.root):
+        status = os.lstat(folder)
+        if stat.S_ISLNK(status.st_mode) and status.st_uid not in (0, os.geteuid()):
+            message = f"{folder} on the way to {name} is a link that belongs to uid {status.st_uid}"
+            hint = "only root's links are followed: make it a folder"
+            raise AgentError("denied", message, hint=hint, item=name, step="check")
+        folder = os.path.dirname(folder)
 
 
 def check_writable(place: str, name: str) -> None:

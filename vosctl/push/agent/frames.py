@@ -28,8 +28,7 @@ class Channel:
         """Send a frame, unless the controller is gone."""
         if self.closed:
             return
-        body = zlib.compress(json.dumps(frame, separators=(",", ":")).encode(), 1)
-        data = memoryview(len(body).to_bytes(4, "big") + body)
+        data = memoryview(encode(frame))
         try:
             while data:
                 data = data[os.write(self._writer, data) :]
@@ -59,6 +58,12 @@ class Channel:
             parts.append(part)
             size -= len(part)
         return b"".join(parts)
+
+
+def encode(frame: dict[str, Any]) -> bytes:
+    """Return a frame as it goes over the pipe."""
+    body = zlib.compress(json.dumps(frame, separators=(",", ":")).encode(), 1)
+    return len(body).to_bytes(4, "big") + body
 
 
 def decode(body: bytes) -> dict[str, Any]:

@@ -57,6 +57,8 @@ def _relay_trouble(found: dict[str, Any] | None, check: dict[str, Any]) -> str:
         return f"it runs another configuration ({str(found.get('config_digest'))[:12]}) than was applied"
     if program and found.get("release") not in ("", None, program):
         return f"it runs another release ({found.get('release')}) than was applied"
+    if (found.get("media") or {}).get("missing"):
+        return f"it takes no calls: {found['media']['missing']}"
     return ""
 
 

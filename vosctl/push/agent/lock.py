@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from vosctl.push.agent.node import Node
 
+SIZE = 1024
+
 
 class Lock:
     """Held inside a ``with`` block; entering raises AgentError (``locked``) when somebody else has it.
@@ -48,9 +50,7 @@ class Lock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # A name that stays behind is that of a dead process, and what was done is done.
-        with contextlib.suppress(OSError):
-            os.ftruncate(self._descriptor, 0)
+        self._write(b"null")
         os.close(self._descriptor)
 
     def _take(self) -> None:
@@ -84,8 +84,14 @@ class Lock:
             "pid": pid,
             "start": process.started(pid),
         }
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(words).encode(), 0)
+        self._write(json.dumps(words).encode())
+
+    def _write(self, words: bytes) -> None:
+        # Always as long, so that the file has its room on a full disk. A name that cannot be written keeps
+        # nobody from going back, and one that stays behind is that of a dead process.
+        with contextlib.suppress(OSError):
+            os.pwrite(self._descriptor, words.ljust(SIZE), 0)
+            os.ftruncate(self._descriptor, max(SIZE, len(words)))
 
 
 def holder(node: Node) -> dict[str, Any] | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 
 from vosctl import __version__
-from vosctl.push.agent import facts, firewall, lock
+from vosctl.push.agent import durable, facts, firewall, glance, lock
 from vosctl.push.agent import wanted as wanted_state
 from vosctl.push.agent.errors import AgentError, from_os
-from vosctl.push.agent.frames import Channel
+from vosctl.push.agent.frames import Channel, encode
 from vosctl.push.agent.node import Node
 from vosctl.push.agent.observe import APPLIED, MAX_CONTENT, observe, waiting
 from vosctl.push.agent.state import State
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 JOURNAL_ENTRIES = 50
+_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 def main(arguments: Sequence[str], archive: str) -> int:
@@ -99,8 +101,9 @@ class Conversation:
             return from_os(error).frame()
 
     def _dispatch(self, request: dict[str, Any]) -> dict[str, Any]:
-        if request["op"] == "apply":
-            return self._apply(State(_node(request)), request)
+        long = {"apply": self._apply, "rollback": self._rollback}.get(request["op"])
+        if long is not None:
+            return long(State(_node(request)), request)
         handler = _HANDLERS.get(request["op"])
         if handler is None:
             raise AgentError("unsupported", f"this agent does not know the request {request['op']!r}")
@@ -112,6 +115,18 @@ class Conversation:
         with open(self._archive, "rb") as stream:
             archive = stream.read()
         return Apply(state, request, archive, self._progress).run()
+
+    def _rollback(self, state: State, request: dict[str, Any]) -> dict[str, Any]:
+        from vosctl.push.agent import confirm, drain  # noqa: PLC0415
+
+        # Whoever holds the lock is at work on the relay himself.
+        drains = bool(request.get("drain")) and lock.holder(state.node) is None
+        emptied = drain.before_rollback(state, self._progress) if drains else False
+        try:
+            return confirm.rollback(state, request)
+        finally:
+            if emptied:
+                drain.over(state.node)
 
     def _progress(self, step: str, done: int, of: int) -> None:
         self._channel.send({"op": "progress", "step": step, "done": done, "of": of})
@@ -134,8 +149,13 @@ def _node(request: dict[str, Any]) -> Node:
 def _inspect(state: State, request: dict[str, Any]) -> dict[str, Any]:
     wanted = wanted_state.check(request.get("wanted"), directory=not state.node.is_machine)
     recovered = _recover(state)
+    key = request.get("glance")
+    begun = glance.begin(state, wanted) if isinstance(key, str) and _KEY.fullmatch(key) else None
     found = observe(state, wanted, max_content=int(request.get("max_content", MAX_CONTENT)))
-    return {"op": "observed", "observed": {**found, "recovered": recovered}}
+    answer = {"op": "observed", "observed": {**found, "recovered": recovered}}
+    if begun and not (recovered or found["lock"] or found["pending"]):
+        glance.keep(str(key), begun, encode(answer))
+    return answer
 
 
 def _status(state: State, request: dict[str, Any]) -> dict[str, Any]:
@@ -152,6 +172,7 @@ def _status(state: State, request: dict[str, Any]) -> dict[str, Any]:
         "pending": waiting(state),
         "lock": lock.holder(state.node),
         "relay": relay.status(state.node),
+        "firewall_alerts": sorted(durable.read_json(state.node.run("firewall-alerts.json")) or ()),
         "journal": state.entries(JOURNAL_ENTRIES),
     }
 
@@ -208,6 +229,12 @@ def _history(state: State, request: dict[str, Any]) -> dict[str, Any]:
     return {"op": "history", "history": history.read(state)}
 
 
+def _checked(state: State, request: dict[str, Any]) -> dict[str, Any]:
+    from vosctl.push.agent import checked  # noqa: PLC0415
+
+    return checked.check(state, request)
+
+
 def _recover(state: State) -> str:
     if state.pending() is None:
         return ""
@@ -222,23 +249,25 @@ def _confirm(state: State, request: dict[str, Any]) -> dict[str, Any]:
     return confirm.confirm(state, request)
 
 
-def _rollback(state: State, request: dict[str, Any]) -> dict[str, Any]:
-    from vosctl.push.agent import confirm  # noqa: PLC0415
+def _drain(state: State, request: dict[str, Any]) -> dict[str, Any]:
+    from vosctl.push.agent import drain  # noqa: PLC0415
 
-    return confirm.rollback(state, request)
+    on = request.get("on")
+    return drain.drain(state.node, on=on if isinstance(on, bool) else None)
 
 
 _HANDLERS: Mapping[str, Callable[[State, dict[str, Any]], dict[str, Any]]] = {
     "inspect": _inspect,
     "confirm": _confirm,
-    "rollback": _rollback,
     "status": _status,
     "facts": _facts,
     "calls": _calls,
+    "drain": _drain,
     "counters": _counters,
     "ban": _ban,
     "unban": _unban,
     "bans": _bans,
     "health": _health,
     "history": _history,
+    "checked": _checked,
 }

@@ -17,6 +17,7 @@ from vosctl.push.agent import (
     rules,
     services,
     sysctls,
+    users,
 )
 
 TYPE_CHECKING = False
@@ -49,6 +50,10 @@ def observe(
         if node.is_machine
         else dict.fromkeys(wanted["packages"], True),
         "accounts": accounts.observe(names) if node.is_machine else dict.fromkeys(names, True),
+        "users": {
+            item["name"]: users.observe(node, item, machine=node.is_machine)
+            for item in wanted.get("users") or ()
+        },
         "release": release.observe(node),
         "files": {item["path"]: files.observe(node, item, max_content) for item in wanted["files"]},
         "sets": _sets(wanted, now),
@@ -65,7 +70,18 @@ def observe(
     return observed
 
 
-APPLIED = ("id", "revision", "release", "files", "sets", "rulesets", "sysctls")
+APPLIED = (
+    "id",
+    "revision",
+    "release",
+    "files",
+    "sets",
+    "rulesets",
+    "sysctls",
+    "reloads",
+    "restarts",
+    "users",
+)
 
 
 def waiting(state: State) -> dict[str, Any] | None:

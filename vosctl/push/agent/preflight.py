@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from vosctl.push.agent import files, release
+from vosctl.push.agent import files, release, room, users, validation
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
@@ -21,23 +21,20 @@ def check(work: Work, archive_size: int) -> None:
     """Raise AgentError for the first thing that would stop the work half-way."""
     work.load_archive()
     content = work.load_content()
+    names = {item["name"] for item, action in work.users if action == "create"}
+    for item, action in work.users:
+        users.check(work.node, item, action, names)
     for item in work.put:
         files.check_place(work.node, item["path"])
     for path in work.remove:
         files.check_writable(os.path.dirname(work.node.path(path)), path)
     if work.release:
-        place = existing(work.node.path(release.FOLDER))
+        place = room.existing(work.node.path(release.FOLDER))
         files.check_writable(place, release.FOLDER)
     _check_room(work, [(item["path"], len(data)) for item, data, _ in content], archive_size)
     if work.firewall:
         work.firewall.check(work.before)
-
-
-def existing(path: str) -> str:
-    """Return the nearest folder at or above ``path`` that exists."""
-    while path not in ("", "/") and not os.path.isdir(path):
-        path = os.path.dirname(path)
-    return path or "/"
+    validation.check(work)
 
 
 def _check_room(work: Work, sizes: list[tuple[str, int]], archive_size: int) -> None:
@@ -46,14 +43,16 @@ def _check_room(work: Work, sizes: list[tuple[str, int]], archive_size: int) -> 
     places: dict[int, str] = {}
 
     def need(path: str, size: int) -> None:
-        place = existing(path)
+        place = room.existing(path)
         device = os.stat(place).st_dev
         places.setdefault(device, place)
         needs.setdefault(device, []).append((size + BLOCK - 1) // BLOCK * BLOCK)
 
     for path, size in sizes:
         need(os.path.dirname(node.path(path)), size)
-        need(node.state("snapshots"), 2 * _size(node.path(path)))
+        # The copy for the snapshot, and the room in which it will be written again.
+        need(node.state("snapshots"), _size(node.path(path)))
+        need(os.path.dirname(node.path(path)), _size(node.path(path)))
     need(node.state("snapshots"), MARGIN + archive_size)
     if work.archive is not None:
         need(node.path(release.FOLDER), release.unpacked_size(release.members(work.archive)))
@@ -71,10 +70,10 @@ def _size(path: str) -> int:
 def _check_device(node: Node, place: str, size: int, count: int) -> None:
     found = os.statvfs(place)
     blocks = found.f_bavail if os.geteuid() else found.f_bfree
-    room = blocks * found.f_frsize
-    if room < size:
+    free = blocks * found.f_frsize
+    if free < size:
         where = place[len(node.root) :] or "/"
-        message = f"disk full: {where} has {room // 1024} KiB free, the apply needs {size // 1024} KiB"
+        message = f"disk full: {where} has {free // 1024} KiB free, the apply needs {size // 1024} KiB"
         raise AgentError(
             "io", message, hint="make room on the node and apply again", item=where, step="check"
         )

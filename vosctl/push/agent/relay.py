@@ -7,7 +7,7 @@ import json
 import os
 import time
 
-from vosctl.push.agent import release
+from vosctl.push.agent import dataplane, release
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
@@ -93,6 +93,7 @@ def wait_for_config(node: Node) -> None:
         found = status(node)
         if (
             found is not None
+            and _has_media(node, found)
             and (digest is None or found.get("config_digest") == digest)
             and (not program or found.get("release") in ("", None, program))
         ):
@@ -102,8 +103,19 @@ def wait_for_config(node: Node) -> None:
         raise AgentError(
             "io", f"the relay does not answer on {RUN}/control.sock", hint=HINT, item=SERVICE, step="services"
         )
-    message = "the relay answers but still runs another configuration or release"
+    lacks = (
+        "its media process does not"
+        if not _has_media(node, found)
+        else "still runs another configuration or release"
+    )
+    message = f"the relay answers but {lacks}"
     raise AgentError("io", message, hint=HINT, item=SERVICE, step="services")
+
+
+def _has_media(node: Node, found: dict[str, Any]) -> bool:
+    """Return whether the relay has its media process, or cannot have one on this node."""
+    media = found.get("media") or {}
+    return bool(media.get("up", True)) or bool(media.get("missing") and dataplane.missing(node))
 
 
 def give_back(node: Node) -> None:

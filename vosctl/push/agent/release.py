@@ -35,7 +35,9 @@ def observe(node: Node) -> dict[str, Any] | None:
     found = durable.read_json(f"{node.path(LINK)}/{MARK}")
     if not isinstance(found, dict):
         return None
-    return {"version": found.get("version"), "digest": found.get("digest")}
+    return {
+        key: found.get(key) for key in ("version", "digest", "missing") if key != "missing" or key in found
+    }
 
 
 def current(node: Node) -> str | None:

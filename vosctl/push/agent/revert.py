@@ -28,6 +28,7 @@ def revert(state: State, pending: dict[str, Any], why: str, *, booting: bool = F
     # The journal's word comes first: a crash in between repeats a revert that finds nothing to do.
     state.note("reverted", id=identity, why=why)
     state.clear_pending()
+    snapshot.forget(state, identity)
     return []
 
 
@@ -48,7 +49,10 @@ def settle(state: State, *, booting: bool = False) -> str:
     pending = state.pending()
     if pending is None:
         return ""
-    if is_confirmed(state, pending["id"]):
+    if pending["state"] != "reverting" and is_confirmed(state, pending["id"]):
+        if state.outcome(pending["id"]) is None:
+            state.note("confirmed", id=pending["id"], changed=pending["changed"])
+        snapshot.give_up_rooms(state.node, pending["id"])
         state.clear_pending()
         return "confirmed"
     why = overdue(state, pending)

@@ -53,13 +53,14 @@ def due(
     *,
     files: Collection[str],
     reloads: Collection[str],
+    restarts: Collection[str] = (),
     release: bool,
     systemd: bool,
 ) -> str:
     """Return what a wanted service needs: ``start``, ``stop``, ``restart``, ``upgrade``, ``reload`` or "".
 
     An upgrade is the relay's way to a new release: its media goes on where that has not changed.
-    ``files``: the paths that change; ``reloads``: the services that they name; ``release``: a new one came;
+    ``files``: the paths that change; ``reloads`` and ``restarts``: the services that they name (restart wins); ``release``: a new one came;
     ``systemd``: somebody reads unit files here. A changed one restarts its service, but not the relay: nothing
     in the relay's unit is worth its calls, and systemd takes it at the next start.
     """
@@ -67,6 +68,8 @@ def due(
         return "stop" if found["state"] == "running" else ""
     if found["state"] != "running":
         return "start"
+    if item["name"] in restarts:
+        return "restart"
     new_program = release and any(word.startswith(RELEASE_LINK) for word in item.get("supervise") or ())
     if systemd and unit(item["name"]) in files and item["name"] != relay.SERVICE:
         return "restart"

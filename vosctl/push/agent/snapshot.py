@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from vosctl.push.agent import bans, clock, durable, files, firewall, release, services, sysctls
+from vosctl.push.agent import bans, clock, durable, files, firewall, release, room, services, sysctls, users
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 KEPT = 5
 MANIFEST = "manifest.json"
-BALLAST = "ballast"
 # Documents of the agent itself that an apply changes.
 DOCUMENTS = ("applied", "firewall", "loaded")
 
@@ -44,6 +43,7 @@ def take(state: State, work: Work, identity: str, holder: str) -> None:
         "time": clock.now(),
         "files": records,
         "folders": sorted({missing for place in places for missing in durable.missing_folders(place)}),
+        "users": [users.save(node, item) for item, _ in work.users],
         "release": {"link": release.current(node)} if work.release else None,
         "firewall": firewall.save(work.before) if work.firewall is not None and work.before.kernel else None,
         "sysctls": {key: sysctls.read(key) for key, _ in work.settings},
@@ -52,32 +52,41 @@ def take(state: State, work: Work, identity: str, holder: str) -> None:
         ],
         "documents": {name: state.load(name) for name in DOCUMENTS},
     }
-    _make_room(
-        f"{new}/{BALLAST}", sum(_size(f"{new}/{record['blob']}") for record in records if "blob" in record)
-    )
+    rooms = room.needed(node, new, records)
+    own = f"{new}/{room.NAME}"
+    room.keep(own, rooms.pop(own))
+    manifest["rooms"] = rooms
     durable.write_json(f"{new}/{MANIFEST}", manifest)
     durable.remove_tree(folder(node, identity))
     os.rename(new, folder(node, identity))
     durable.sync_folder(node.state("snapshots"))
 
 
+def keep_rooms(node: Node, identity: str) -> None:
+    """Set aside what going back needs on other disks than the snapshot's; raises OSError.
+
+    The apply must be pending: only then somebody gives it up again whatever happens.
+    """
+    for path, size in ((manifest(node, identity) or {}).get("rooms") or {}).items():
+        room.keep(path, size)
+
+
+def give_up_rooms(node: Node, identity: str) -> None:
+    """Free what ``keep_rooms`` set aside; raises OSError. The room beside the snapshot stays for a rollback."""
+    for path in (manifest(node, identity) or {}).get("rooms") or ():
+        durable.discard(path)
+
+
+def add_setting(node: Node, identity: str, key: str, value: str) -> None:
+    """Have a snapshot restore a setting, too, that came only with the rules just loaded; raises OSError."""
+    found = manifest(node, identity) or {"sysctls": {}}
+    found["sysctls"][key] = value
+    durable.write_json(f"{folder(node, identity)}/{MANIFEST}", found)
+
+
 def _service_actions(work: Work) -> list[tuple[dict[str, Any], str]]:
     acted = {item["name"] for item, _ in work.actions}
     return work.actions + [(item, "") for item in work.enable if item["name"] not in acted]
-
-
-def _size(path: str) -> int:
-    return os.stat(path).st_size + 4096
-
-
-def _make_room(path: str, size: int) -> None:
-    # Going back writes the old files again. This room is given up first, so that a disk which
-    # somebody else filled in the meantime does not keep the node from going back.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        os.posix_fallocate(descriptor, 0, size + 65536)
-    finally:
-        os.close(descriptor)
 
 
 def manifest(node: Node, identity: str) -> dict[str, Any] | None:
@@ -98,8 +107,9 @@ def restore(state: State, identity: str, *, booting: bool = False) -> list[str]:
     if found is None:
         return [f"snapshot {identity} is missing or unreadable"]
     node = state.node
-    durable.discard(f"{folder(node, identity)}/{BALLAST}")
     errors: list[str] = []
+    _attempt(errors, "room", partial(give_up_rooms, node, identity))
+    durable.discard(f"{folder(node, identity)}/{room.NAME}")
     for record in found["services"]:
         name = record["item"]["name"]
         _attempt(errors, f"service {name}", partial(services.quiet, node, record, booting=booting))
@@ -107,6 +117,8 @@ def restore(state: State, identity: str, *, booting: bool = False) -> list[str]:
         _attempt(errors, record["path"], partial(files.restore, node, record, folder(node, identity)))
     for path in reversed(found["folders"]):
         _remove_folder(path)
+    for record in found.get("users") or ():
+        _attempt(errors, f"user {record['name']}", partial(users.restore, node, record))
     if found["release"] is not None:
         _attempt(errors, "release", partial(release.restore, node, found["release"]["link"]))
     if found["firewall"] is not None:
@@ -174,6 +186,12 @@ def chain(state: State) -> list[str]:
         found.append(identity)
         identity = (record["documents"].get("applied") or {}).get("id")
     return found
+
+
+def forget(state: State, identity: str) -> None:
+    """Remove the snapshot of an apply that was taken back: many failed ones must not fill the disk."""
+    if identity not in chain(state):
+        durable.remove_tree(folder(state.node, identity))
 
 
 def prune(state: State) -> None:

@@ -37,13 +37,15 @@ def check(wanted: Any, *, directory: bool = False) -> dict[str, Any]:
         _firewall(wanted)
         _words("package", wanted["packages"], _WORD)
         _words("account", wanted.get("accounts") or [], _ACCOUNT)
+        _users(wanted.get("users") or [])
         _words("sysctl", (item["key"] for item in wanted["sysctls"]), _KEY)
         _values(wanted["sysctls"])
         _services(wanted["services"])
         _release(wanted.get("release"))
     except (KeyError, TypeError, AttributeError) as error:
         raise AgentError("unsupported", f"the wanted state has not the expected shape: {error!r}") from error
-    theirs = set(wanted.get("accounts") or ()) if directory else set()
+    theirs = {*(wanted.get("accounts") or ()), *(each["name"] for each in wanted.get("users") or ())}
+    theirs = theirs if directory else set()
     for item in wanted["files"]:
         item["given"] = not theirs & {item["owner"], item["group"]}
     return wanted
@@ -69,7 +71,9 @@ def _files(files: list[dict[str, Any]]) -> None:
         if not 0 <= item["mode"] <= 0o7777 or not _DIGEST.fullmatch(item["digest"]):
             raise _bad(f"mode or digest of {item['path']}", item)
         _words("owner", (item["owner"], item["group"]), _WORD)
-        _words("service", [item["reload"]] if item.get("reload") else [], _WORD)
+        _words("service", [item[key] for key in ("reload", "restart") if item.get(key)], _WORD)
+        if not isinstance(item.get("validate", ""), str) or "\0" in item.get("validate", ""):
+            raise _bad(f"validation of {item['path']}", item["validate"])
 
 
 def _firewall(wanted: dict[str, Any]) -> None:
@@ -100,8 +104,23 @@ def _services(services: list[dict[str, Any]]) -> None:
         _words("service", [item["name"]], _WORD)
         if item["state"] not in ("running", "stopped") or not isinstance(item["enabled"], bool):
             raise _bad("state of service " + item["name"], item)
+        seconds = item.get("drain", 0)
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds < 0:
+            raise _bad("length of draining of service " + item["name"], seconds)
         if item.get("supervise") and not (safe_path(item["supervise"][0]) and safe_path(item.get("pidfile"))):
             raise _bad("supervise command or pidfile of service " + item["name"], item)
+
+
+def _users(users: list[dict[str, Any]]) -> None:
+    for item in users:
+        _words("user", [item["name"]], _ACCOUNT)
+        _words("group", item["groups"] or [], _WORD)
+        if not safe_path(item["home"]) or ":" in item["home"] or not isinstance(item["present"], bool):
+            raise _bad("home of user " + item["name"], item)
+        if item["shell"] is not None and (not safe_path(item["shell"]) or ":" in item["shell"]):
+            raise _bad("shell of user " + item["name"], item["shell"])
+        if item["uid"] is not None and not (isinstance(item["uid"], int) and 0 <= item["uid"] < 1 << 31):
+            raise _bad("uid of user " + item["name"], item["uid"])
 
 
 def _release(release: dict[str, Any] | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vosctl.push.agent import clock, files, firewall, release, services, sysctls
+from vosctl.push.agent import clock, dataplane, files, firewall, release, services, sysctls, users
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
@@ -17,6 +17,7 @@ class Work:
     """What differs between an observed and a wanted state, as things to do.
 
     - ``put``: wanted files to write, with their content and owner; ``remove``: paths of orphans.
+    - ``users``: users with what is done to them (see ``users.due``).
     - ``release``: the release to switch to; ``archive``: its bytes when it has to be unpacked.
     - ``firewall``: the change of sets and rules, None where the node has none to change.
     - ``settings``: sysctls to write; ``late``: those that this kernel does not have yet, they may come with
@@ -40,6 +41,7 @@ class Work:
         self.applied = state.applied()
         self.remove: list[str] = observed["orphans"]["files"]
         self.put = [item for item in wanted["files"] if files.differs(observed["files"][item["path"]], item)]
+        self.users = self._users()
         self.release = self._release()
         self.archive: bytes | None = None
         self.firewall = self._firewall()
@@ -49,10 +51,20 @@ class Work:
         self.enable = [item for item in wanted["services"] if self._enable_differs(item)]
         self.actions = self._actions()
 
+    def _users(self) -> list[tuple[dict[str, Any], str]]:
+        if not self.node.is_machine:
+            return []
+        found = self.observed["users"]
+        each = [(item, users.due(item, found[item["name"]])) for item in self.wanted.get("users") or ()]
+        return [(item, action) for item, action in each if action]
+
     def _release(self) -> dict[str, Any] | None:
+        """Return the release to switch to, also the one in use where its data plane can be compiled by now."""
         wanted: dict[str, Any] | None = self.wanted.get("release")
         found = self.observed["release"]
-        return wanted if wanted and (not found or found["digest"] != wanted["digest"]) else None
+        if not wanted or (found and found["digest"] == wanted["digest"] and not _can_be_made_whole(found)):
+            return None
+        return wanted
 
     def _firewall(self) -> firewall.Change | None:
         if not self.node.is_machine:
@@ -92,8 +104,7 @@ class Work:
 
     def _actions(self) -> list[tuple[dict[str, Any], str]]:
         paths = {item["path"] for item in self.put} | set(self.remove)
-        reloads = {str(item["reload"]) for item in self.put if item.get("reload")}
-        reloads |= {name for path, name in (self.applied.get("reloads") or {}).items() if path in self.remove}
+        reloads, restarts = self._readers("reload"), self._readers("restart")
         actions = []
         for item in self.wanted["services"]:
             found = self.observed["services"][item["name"]]
@@ -102,13 +113,21 @@ class Work:
                 found,
                 files=paths,
                 reloads=reloads,
+                restarts=restarts,
                 release=self.release is not None,
                 systemd=self.node.has_systemd,
             )
             if action and services.runner(self.node, item) is not None:
                 actions.append((item, action))
         named = {item["name"] for item in self.wanted["services"]}
-        return actions + [(other, "reload") for other in self._others(sorted(reloads - named))]
+        actions += [(other, "restart") for other in self._others(sorted(restarts - named))]
+        return actions + [(other, "reload") for other in self._others(sorted(reloads - restarts - named))]
+
+    def _readers(self, verb: str) -> set[str]:
+        """Return the services that changing files want to ``reload`` or ``restart``, removed ones as of the last apply."""
+        known = self.applied.get(f"{verb}s") or {}
+        found = {str(item[verb]) for item in self.put if item.get(verb)}
+        return found | {name for path, name in known.items() if path in self.remove}
 
     def _others(self, names: list[str]) -> list[dict[str, Any]]:
         # Files may name a service that the site does not manage: it reads its file again if it runs.
@@ -133,10 +152,19 @@ class Work:
             (
                 item,
                 files.content(item, sent, self.observed["files"][item["path"]], self.node),
-                files.owner_ids(self.node, item),
+                self._owner(item),
             )
             for item in self.put
         ]
+
+    def _owner(self, item: dict[str, Any]) -> tuple[int, int]:
+        try:
+            return files.owner_ids(self.node, item)
+        except AgentError:
+            # The apply makes the user first, and then asks again.
+            if item["owner"] in {each["name"] for each, action in self.users if action == "create"}:
+                return -1, -1
+            raise
 
     def load_archive(self) -> None:
         """Decode the release's archive when the node lacks it; raises AgentError."""
@@ -153,6 +181,7 @@ class Work:
     def changed(self) -> list[str]:
         """What is going to change, for people, as ``file /etc/…``, ``set vos-…`` or ``rules v4``."""
         found = [f"release {release.name_of(self.release)}"] if self.release else []
+        found += [f"user {item['name']} {action}" for item, action in self.users]
         found += [f"file {item['path']}" for item in self.put] + [
             f"file {path} removed" for path in self.remove
         ]
@@ -186,11 +215,13 @@ class Work:
             "release": wanted.get("release"),
             "files": {item["path"]: item["digest"] for item in wanted["files"]},
             "reloads": {item["path"]: item["reload"] for item in wanted["files"] if item.get("reload")},
+            "restarts": {item["path"]: item["restart"] for item in wanted["files"] if item.get("restart")},
             "sets": {item["name"]: item["digest"] for item in wanted["sets"]},
             "rulesets": {str(item["family"]): item["digest"] for item in wanted["rulesets"]},
             "sysctls": {item["key"]: item["value"] for item in wanted["sysctls"]},
             "originals": self.originals,
             "packages": wanted["packages"],
+            "users": {item["name"]: item for item in wanted.get("users") or ()},
             "services": wanted["services"],
         }
 
@@ -203,3 +234,7 @@ class Work:
             if value is not None and not seen["held"]:
                 found[item["key"]] = value
         return found
+
+
+def _can_be_made_whole(found: dict[str, Any]) -> bool:
+    return bool(found.get("missing")) and dataplane.can_compile()[0]

@@ -11,6 +11,7 @@ from typing import Deque, Dict, Iterator, List, Optional, Tuple
 
 from vosctl.relay.control.calls import Branch, Calls
 from vosctl.relay.control.config import Config
+from vosctl.relay.control.drain import Drain
 from vosctl.relay.control.request import LoadLimitError
 from vosctl.relay.control.settings import Limits
 
@@ -23,7 +24,7 @@ MOST_CALLS = 100_000
 
 
 class LimitReachedError(LoadLimitError):
-    """A limit is reached; ``which`` is ``cps`` or ``concurrent``."""
+    """A limit is reached; ``which`` is ``cps``, ``concurrent`` or ``drain``."""
 
     def __init__(self, which: str, text: str) -> None:
         super().__init__(text)
@@ -34,6 +35,7 @@ class Admission:
     """Counts the calls that begin; those that run are counted by the table of calls."""
 
     def __init__(self, calls: Calls) -> None:
+        self.drain = Drain(None)
         self._calls = calls
         self._begun: Dict[str, Deque[float]] = {}
         # Calls that are let in and not in the table yet: media is still being asked for ports.
@@ -48,6 +50,8 @@ class Admission:
         if self._calls.of(branch.call_id):
             yield
             return
+        if self.drain:
+            raise LimitReachedError("drain", "this relay is being drained and takes no new calls")
         if len(self._calls) + self._coming[RELAY] >= MOST_CALLS:
             raise LimitReachedError("concurrent", f"this relay has {MOST_CALLS} calls, all that it can have")
         limits = _limits(config, branch)
@@ -57,11 +61,13 @@ class Admission:
         for name, limit in limits.items():
             if limit.cps:
                 self._begun[name].append(now)
-        self._coming.update(list(limits))
+        for name in limits:
+            self._coming[name] += 1
         try:
             yield
         finally:
-            self._coming.subtract(list(limits))
+            for name in limits:
+                self._coming[name] -= 1
 
     def _check(self, name: str, limit: Limits, now: float) -> None:
         who = f"`{name}`" if name else "this relay"
@@ -103,8 +109,8 @@ class Deadlines:
 
     def add(self, config: Config, branch: Branch) -> None:
         """Note when the branch must end; one that may last for ever is not noted."""
-        seconds, _ = longest(config, branch)
-        if seconds and branch.since:
+        seconds, _ = longest(config, branch) if branch.since else (0, RELAY)
+        if seconds:
             heapq.heappush(self._heap, (branch.since + seconds, branch.media_id))
 
     def rebuild(self, config: Config, calls: Calls) -> None:

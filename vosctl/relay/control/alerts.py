@@ -70,6 +70,11 @@ class Watchman:
                     found.extend(self._judge(name, figure, figures.get(figure), limit))
         return sorted(found)
 
+    @property
+    def raised(self) -> List[Json]:
+        """The alerts that last, as the admin socket's ``status`` lists them."""
+        return [{"peer": peer, "figure": figure} for peer, figure in sorted(self._raised)]
+
     def _judge(self, peer: str, figure: str, now: Optional[Figure], limit: float) -> Iterator[Alert]:
         key = (peer, figure)
         if now is not None and limit and now.value >= limit and key not in self._raised:

@@ -62,6 +62,8 @@ def _encode_dictionary(value: Dict[str, Value], parts: List[str]) -> None:
     for key, item in value.items():
         if type(item) is int:
             parts.append(f"{_key(key)}i{item}e")
+        elif type(item) is str:
+            parts.append(_key(key) + _text(item))
         else:
             parts.append(_key(key))
             if type(item) is dict:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
+from vosctl.relay import lines
 from vosctl.relay.control.crypto_attr import PLAIN, Transform
 from vosctl.relay.control.request import RefusalError, Request
 from vosctl.relay.control.values import replace
@@ -14,7 +14,6 @@ MAX_BRANCHES = 64
 MAX_ALIASES = 16
 
 Endpoint = Tuple[str, int]
-_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 @dataclass(frozen=True)
@@ -149,25 +148,17 @@ class Branch:
         It is JSON without the fields' names, their values in the order of the classes above: a third of the room
         and of the time, twice in every call. A later release adds fields at the end of a class only.
         """
-        streams = [
-            (
-                stream.kind,
-                [tuple(vars(end).values()) for end in stream.ends],
-                *tuple(vars(stream).values())[2:],
-            )
-            for stream in self.streams
-        ]
-        values = {
-            **vars(self),
-            "parties": [tuple(vars(p).values()) for p in self.parties],
-            "streams": streams,
-        }
-        return _encode(list(values.values()))
+        streams = []
+        for stream in self.streams:
+            kind, _, *rest = vars(stream).values()
+            streams.append((kind, [[*vars(end).values()] for end in stream.ends], *rest))
+        values = {**vars(self), "parties": [[*vars(p).values()] for p in self.parties], "streams": streams}
+        return lines.encode([*values.values()])
 
 
 def branch_from_record(record: Any) -> Branch:
     """Return the branch in what ``record`` wrote. Raises ``KeyError``, ``TypeError`` or ``ValueError``."""
-    values = _fields(Branch, json.loads(record) if isinstance(record, str) else record)
+    values = _fields(Branch, lines.decode(record) if isinstance(record, str) else record)
     first, second = values["parties"]
     values["parties"] = (_party(first), _party(second))
     values["streams"] = tuple(_stream(stream) for stream in values["streams"])
@@ -227,15 +218,19 @@ class Calls:
 
     def by_media_id(self, media_id: str) -> Optional[Branch]:
         """Return the branch that media knows as ``media_id``."""
-        branches = self.of(media_id.rpartition("#")[0])
-        return next((branch for branch in branches if branch.media_id == media_id), None)
+        call_id, _, number = media_id.rpartition("#")
+        branches = self._calls.get(call_id, ())
+        return next((branch for branch in branches if str(branch.number) == number), None)
 
-    def put(self, branch: Branch) -> None:
-        """Add ``branch`` or let it take the place of the one with its number."""
+    def put(self, branch: Branch) -> Optional[Branch]:
+        """Add ``branch`` or let it take the place of the one with its number, which is returned."""
         before = self.of(branch.call_id)
-        branches = [other for other in before if other.number != branch.number]
+        known = next((other for other in before if other.number == branch.number), None)
+        branches = [other for other in before if other is not known]
         self._calls[branch.call_id] = [*branches, branch]
-        self._index(branch.call_id, before)
+        if len(before) != 1 or before[0].names != branch.names:
+            self._index(branch.call_id, before)
+        return known
 
     def drop(self, branch: Branch) -> None:
         """Forget the branch."""

@@ -40,7 +40,7 @@ class Commands:
         self.tally = Tally()
         self.samples = Samples()
         self.deadlines = Deadlines()
-        self._admission = Admission(self.calls)
+        self.admission = Admission(self.calls)
         self._media = media
         self._alone = Locks()
         self._table: Dict[str, Callable[[Request], Awaitable[Reply]]] = {
@@ -87,7 +87,7 @@ class Commands:
             return await self._place(old, _bound(old, request, side), side, request, description)
         branch = self._begin(request)
         try:
-            with self._admission.entering(self.config, branch):
+            with self.admission.entering(self.config, branch):
                 reply = await self._place(None, branch, 0, request, description)
         except LimitReachedError as error:
             self.tally.refuse(branch, error.which)
@@ -113,9 +113,7 @@ class Commands:
             if not proxying.carries(self.config, request, description, peers):
                 await self._keep(replace(branch, bypass=True))
                 return {"result": "ok", "sdp": request.sdp}
-            branch = replace(branch, bypass=False)
-            near, far = interfaces.places(self.config, request, description, peers)
-            branch = _at(_at(branch, side, near), 1 - side, far)
+            branch = _at(branch, side, interfaces.places(self.config, request, description, peers))
         if not self._media.ready.is_set() and old is None and "load-limit" in request.words("supports"):
             raise LoadLimitError("the media process is not running")
         after = negotiate.offer(Step(self.config, request, branch, side), description)
@@ -140,7 +138,8 @@ class Commands:
         name = party.name or self._name(request, "vos-to", request.source)
         label = request.text("label") or party.label
         party = replace(party, name=name, source=request.source or party.source, label=label)
-        branch = replace(old.with_party(side, party), since=old.since or time.time())
+        parties = (party, old.parties[1]) if side == 0 else (old.parties[0], party)
+        branch = replace(old, parties=parties, since=old.since or time.time())
         if old.bypass:
             await self._keep(replace(branch, answered=True))
             return {"result": "ok", "sdp": request.sdp}
@@ -171,8 +170,7 @@ class Commands:
         return found[0], found[1]
 
     def _put(self, branch: Branch) -> None:
-        known = self.calls.by_media_id(branch.media_id)
-        self.calls.put(branch)
+        known = self.calls.put(branch)
         if known is None or known.since != branch.since:
             self.deadlines.add(self.config, branch)
 
@@ -367,8 +365,14 @@ class Commands:
         return self.config.rtp_timeout if branch.answered else max(RING_SECONDS, self.config.rtp_timeout)
 
 
-def _at(branch: Branch, side: int, place: interfaces.Place) -> Branch:
-    return branch.with_party(side, replace(branch.parties[side], **place._asdict()))
+def _at(branch: Branch, side: int, places: Tuple[interfaces.Place, interfaces.Place]) -> Branch:
+    """Return the branch as one that is relayed, at the places towards the party of ``side`` and towards the other."""
+    given = places if side == 0 else (places[1], places[0])
+    first, second = [
+        replace(party, interface=place.interface, address=place.address, advertised=place.advertised)
+        for party, place in zip(branch.parties, given)  # noqa: B905 (Python 3.9 has no strict=)
+    ]
+    return replace(branch, bypass=False, parties=(first, second))
 
 
 def _error(reason: str) -> Reply:

@@ -109,6 +109,7 @@ class Config:
     alerts: Alerts = DEFAULT_ALERTS
     webhook: str = field(default="", repr=False)
     recordings: str = ""
+    low_latency: bool = False
 
     def find(self, address: str) -> Optional[Peer]:
         """Return the trunk, else the gateway with the longest prefix, that ``address`` belongs to."""
@@ -280,12 +281,20 @@ def _config(tree: Dict[str, Any], keys: Dict[str, str], digest: str, reader: _Re
         ports=_ports(tree.get("ports"), reader),
         dscp=reader.number(tree, "dscp", 0, 63, 46),
         rtp_timeout=reader.number(tree, "rtp_timeout", 1, 86400, 30),
+        low_latency=_flag(tree, "low_latency", reader),
         peers=peers,
         digest=digest,
         recordings=_folder(tree, reader),
         keys=keys,
         directory=Directory(peers.values()),
     )
+
+
+def _flag(tree: Dict[str, Any], name: str, reader: _Reader) -> bool:
+    value = tree.get(name, False)
+    if not isinstance(value, bool):
+        reader.wrong(name, "must be true or false")
+    return value is True
 
 
 def _check_interfaces(peers: Dict[str, Peer], interfaces: Iterable[Interface], reader: _Reader) -> None:

@@ -13,11 +13,13 @@ from typing import Any, Dict, List, Optional, Set
 
 from vosctl import __version__
 from vosctl.errors import RelayError
+from vosctl.relay import missing
 from vosctl.relay.control import config as configuration
 from vosctl.relay.control import report
 from vosctl.relay.control.commands import Commands
 from vosctl.relay.control.config import Config
 from vosctl.relay.control.console import Console
+from vosctl.relay.control.drain import Drain
 from vosctl.relay.control.keyring import Keyring
 from vosctl.relay.control.media import MediaClient, MediaDownError, MediaError
 from vosctl.relay.control.rotation import Rotation
@@ -42,6 +44,7 @@ class Daemon:
         self._media = MediaClient(paths.media_socket, prepare=self._prepare, event=self._event)
         self._rotation = Rotation(paths.run / "rotation.json")
         self._commands = Commands(self._rotation.merge(config), self._media)
+        self._drain = self._commands.admission.drain = Drain(paths.run / "drain.json")
         self._replies = Replies()
         self._server: Optional[NgServer] = None
         self._started = time.monotonic()
@@ -53,6 +56,7 @@ class Daemon:
         self._tasks: Set[asyncio.Task[None]] = set()
         self._quiet: Set[str] = set()
         self._media_pid = 0
+        self._missing = missing.data_plane()
         self._watch = Watch(self._commands, calls=self._listed, status=self._media_status)
 
     async def run(self) -> None:
@@ -64,13 +68,15 @@ class Daemon:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         self._spawn(self._media.run())
         # Calls that media holds are taken back before the first command about them is answered.
-        await self._either(self._media.ready.wait())
+        if not self._missing:
+            await self._either(self._media.ready.wait())
         console = Console(
             self._paths.control_socket,
             {
                 "status": self._status,
                 "calls": self._calls,
                 "reload": self._reload,
+                "drain": lambda request: self._drain.command(request, len(self._commands.calls)),
                 **self._keyring.commands,
             },
         )
@@ -147,6 +153,7 @@ class Daemon:
             addresses=list(config.bound),
             dscp=config.dscp,
             timeout=config.rtp_timeout,
+            low_latency=config.low_latency,
         )
 
     def _event(self, event: Json) -> None:
@@ -237,8 +244,14 @@ class Daemon:
             "config_digest": config.digest,
             "keys": sorted(config.keys),
             "calls": len(self._commands.calls),
+            "draining": self._drain.told(),
+            "alerts": self._watch.raised,
             "uptime": round(time.monotonic() - self._started, 3),
-            "media": {"up": up, "pid": self._media_pid if up else None},
+            "media": {
+                "up": up,
+                "pid": self._media_pid if up else None,
+                **({"missing": self._missing} if self._missing else {}),
+            },
         }
 
     async def _calls(self, _request: Json) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from vosctl.relay.control import fax
 from vosctl.relay.control.calls import Branch, End, Party, Stream, branch_from_record
@@ -11,6 +11,7 @@ from vosctl.relay.control.crypto_attr import PLAIN
 from vosctl.relay.control.values import replace
 
 Leg = Dict[str, Any]
+Codecs = Tuple[Tuple[int, str], ...]
 SIDES = ("a", "b")
 _PLAIN = PLAIN.as_json()
 # What media takes a leg to be where it is not told: as most legs are.
@@ -42,7 +43,7 @@ def leg(party: Party, end: End, other: End, dscp: int) -> Leg:
         "learn": end.learn,
         "from": end.source or None,
         "pts": sorted(end.pts),
-        "clocks": _clocks(end.codecs),
+        "clocks": _clocks(tuple(end.codecs.items())),
         "rx": _PLAIN if end.rx == PLAIN else end.rx.as_json(),
         "tx": _PLAIN if end.tx == PLAIN else end.tx.as_json(),
         "dscp": dscp,
@@ -50,35 +51,33 @@ def leg(party: Party, end: End, other: End, dscp: int) -> Leg:
         "receive": end.sends,
         "media": "block" if "media" in party.bars else "silence" if "silence" in party.bars else "pass",
         "dtmf": "dtmf" not in party.bars,
-        "events": _events(end, other),
+        "events": _events(tuple(end.codecs.items()), tuple(other.codecs.items())),
         "udptl": fax.runs(end) and fax.runs(other),
     }
 
 
-def _events(end: End, other: End) -> List[int]:
-    """Return the types that DTMF may come with: a party sends with the numbers of the other's description."""
-    found = [number for number, name in end.codecs.items() if name.startswith("telephone-event/")]
-    if other.codecs != end.codecs:
-        found += [
-            n for n, name in other.codecs.items() if name.startswith("telephone-event/") and n not in found
-        ]
-    return sorted(found)
-
-
 @functools.lru_cache(maxsize=1024)
+def _events(mine: Codecs, others: Codecs) -> List[int]:
+    """Return the types that DTMF may come with: a party sends with the numbers of the other's description."""
+    return sorted({number for number, name in (*mine, *others) if name.startswith("telephone-event/")})
+
+
 def _clock(codec: str) -> int:
     """Return the RTP clock in a codec's name, in Hz; 0 where it names none that can be."""
     rate = codec.split("/")[1:2]
     return int(rate[0]) if rate and rate[0].isdecimal() and 0 < int(rate[0]) <= 10_000_000 else 0
 
 
-def _clocks(codecs: Dict[int, str]) -> Dict[str, int]:
-    """Return the RTP clocks that are not 8,000 Hz, by payload type."""
-    return {str(number): _clock(name) for number, name in codecs.items() if _clock(name) not in {0, 8000}}
+@functools.lru_cache(maxsize=1024)
+def _clocks(codecs: Codecs) -> Dict[str, int]:
+    """Return the RTP clocks that are not 8,000 Hz, by payload type; nobody changes the table."""
+    return {str(number): _clock(name) for number, name in codecs if _clock(name) not in {0, 8000}}
 
 
 def _unusual(whole: Leg) -> Leg:
-    return {name: value for name, value in whole.items() if name not in _USUAL or value != _USUAL[name]}
+    # No leg has the ellipsis: what is not among the usual stays.
+    usual = _USUAL.get
+    return {name: value for name, value in whole.items() if value != usual(name, ...)}
 
 
 def _legs(branch: Branch, stream: Stream) -> List[Leg]:
@@ -144,6 +143,8 @@ def without_ports(branch: Branch, index: int) -> Branch:
 def _change(index: int, before: List[Leg], after: List[Leg]) -> Optional[Command]:
     fields, undo = {}, {}
     for at, side in enumerate(SIDES):
+        if before[at] == after[at]:
+            continue
         names = [name for name, value in after[at].items() if before[at][name] != value]
         if names:
             fields[side] = {name: after[at][name] for name in names}
@@ -154,10 +155,10 @@ def _change(index: int, before: List[Leg], after: List[Leg]) -> Optional[Command
 def with_ports(branch: Branch, index: int, sides: Dict[str, Any]) -> Branch:
     """Return the branch with the ports that media gave the stream: ``{"a": {"local", "rtcp"}, "b": …}``."""
     stream = branch.streams[index]
-    first, second = (
+    first, second = [
         replace(end, local=(int(sides[side]["local"][1]), int(sides[side]["rtcp"])))
         for side, end in zip(SIDES, stream.ends)  # noqa: B905 (Python 3.9 has no strict=)
-    )
+    ]
     stream = replace(stream, open=True, ends=(first, second))
     return replace(branch, streams=(*branch.streams[:index], stream, *branch.streams[index + 1 :]))
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import logging
 from pathlib import Path
 from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple, cast
+
+from vosctl.relay import lines
 
 LOG = logging.getLogger(__name__)
 
@@ -18,7 +19,6 @@ MAX_BUFFER = 256 << 20
 _ROOM = 65536
 
 Reply = Dict[str, Any]
-_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class MediaError(Exception):
@@ -51,9 +51,9 @@ class _Line(asyncio.BufferedProtocol):
         self._out.append(line.encode())
 
     def _flush(self) -> None:
-        lines, self._out = self._out, []
+        out, self._out = self._out, []
         if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(b"\n".join([*lines, b""]))
+            self.transport.write(b"\n".join([*out, b""]))
 
     def get_buffer(self, _: int) -> bytearray:
         return self._room
@@ -66,14 +66,14 @@ class _Line(asyncio.BufferedProtocol):
             if self._size > MAX_BUFFER and self.transport:
                 self.transport.abort()
             return
-        *lines, rest = b"".join(self._parts).split(b"\n")
+        *whole, rest = b"".join(self._parts).split(b"\n")
         self._parts, self._size = [rest], len(rest)
-        for line in lines:
+        for line in whole:
             self._parse(line)
 
     def _parse(self, line: bytes) -> None:
         try:
-            message = json.loads(line.decode())
+            message = lines.decode(line.decode())
         except ValueError:
             LOG.error("the media process sent a line that is no JSON")  # noqa: TRY400 - no traceback
             return
@@ -175,7 +175,7 @@ class MediaClient:
         loop = self._line.loop
         future: asyncio.Future[Reply] = loop.create_future()
         self._waiting[number] = future, loop.time() + REPLY_TIMEOUT
-        self._line.send(_encode({"id": number, "cmd": command, **fields}))
+        self._line.send(lines.encode({"id": number, "cmd": command, **fields}))
         try:
             reply = await future
         finally:

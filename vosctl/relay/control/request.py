@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import Any, Dict, FrozenSet, List, Optional
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional
 
 from vosctl.relay.control.addresses import ip_address
 
 MAX_ID = 512
 MAX_FLAGS = 64
+_NONE: FrozenSet[str] = frozenset()
 
 
 class RefusalError(Exception):
@@ -26,8 +26,7 @@ def normal(name: str) -> str:
     return name.strip().replace(" ", "-").lower()
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """A request's fields, with ``values`` holding every ``key=value`` in its normal spelling."""
 
     command: str
@@ -49,14 +48,16 @@ class Request:
 
     def words(self, name: str) -> FrozenSet[str]:
         """Return a key's list (or single word), each in its normal spelling."""
-        return frozenset(normal(word) for word in _strings(self.values.get(name)))
+        value = self.values.get(name)
+        return frozenset(map(normal, _strings(value))) if value else _NONE
 
 
 def read(message: Dict[str, Any]) -> Request:
     """Return the request in ``message``. Raises ``RefusalError``."""
     values = {normal(key): value for key, value in message.items()}
     flags = _flags(values)
-    replace = {word for word in flags if word.startswith("replace-")}
+    replace = [word[len("replace-") :] for word in flags if word.startswith("replace-")]
+    replace += map(normal, _strings(values.get("replace")))
     return Request(
         command=normal(_field(values, "command")),
         call_id=_field(values, "call-id"),
@@ -66,11 +67,8 @@ def read(message: Dict[str, Any]) -> Request:
         sdp=_sdp(values),
         source=_source(values.get("received-from")),
         advertised=_advertised(values),
-        flags=frozenset(flags),
-        replace=frozenset(
-            {word[len("replace-") :] for word in replace}
-            | {normal(word) for word in _strings(values.get("replace"))}
-        ),
+        flags=frozenset(flags) if flags else _NONE,
+        replace=frozenset(replace) if replace else _NONE,
         values=values,
     )
 
@@ -85,7 +83,9 @@ def _strings(value: Any) -> List[str]:
 
 def _flags(values: Dict[str, Any]) -> List[str]:
     """Return the bare flags; a ``key=value`` among them becomes a key unless that key is there."""
-    bare = []
+    bare: List[str] = []
+    if "flags" not in values:
+        return bare
     for word in _strings(values.get("flags")):
         key, equals, value = word.partition("=")
         if equals:
@@ -96,10 +96,11 @@ def _flags(values: Dict[str, Any]) -> List[str]:
 
 
 def _field(values: Dict[str, Any], name: str) -> str:
-    value = values.get(name, "")
-    if not isinstance(value, (str, int)):
-        raise RefusalError(f"{name} is not a string")
-    text = str(value)
+    text = values.get(name, "")
+    if type(text) is not str:
+        if not isinstance(text, int):
+            raise RefusalError(f"{name} is not a string")
+        text = str(text)
     if len(text) > MAX_ID:
         raise RefusalError(f"{name} is longer than {MAX_ID} characters")
     return text
@@ -116,9 +117,15 @@ def _advertised(values: Dict[str, Any]) -> str:
     """Return the address that descriptions are to show in the place of the relay's own, or nothing."""
     text = _field(values, "media-address")
     try:
-        return str(ip_address(text)) if text else ""
+        return _same(text) if text else ""
     except ValueError:
         raise RefusalError("media-address is no IP address") from None
+
+
+@functools.lru_cache(maxsize=4096)
+def _same(text: str) -> str:
+    """Return the address as it is always written. Raises ``ValueError``."""
+    return str(ip_address(text))
 
 
 def _source(value: Any) -> Optional[str]:
@@ -127,6 +134,6 @@ def _source(value: Any) -> Optional[str]:
     if not words:
         return None
     try:
-        return str(ip_address(words[-1].strip("[]")))
+        return _same(words[-1].strip("[]"))
     except ValueError:
         raise RefusalError("received-from holds no IP address") from None

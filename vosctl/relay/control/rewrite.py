@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from vosctl.relay.control.addresses import ip_address
 from vosctl.relay.control.crypto_attr import NAME as VOS_CRYPTO
 from vosctl.relay.control.crypto_attr import Transform
-from vosctl.relay.control.sdp import DIRECTIONS, RTP_PROTOCOLS, Description, Line, Media
+from vosctl.relay.control.sdp import (
+    DIRECTIONS,
+    MAX_KNOWN_LINES,
+    RTP_PROTOCOLS,
+    Description,
+    Line,
+    Media,
+)
 
 # An agent that tried these would reach its peer around the relay (RFC 8839), or lean on one port
 # for several streams (RFC 8843), where every stream has its own here.
@@ -24,6 +32,7 @@ _ICE = frozenset(
         "ice-pacing",
     }
 )
+_SECRET = frozenset({"crypto", "key-mgmt", "fingerprint", "setup"})
 _REPLACED = _ICE | {"rtcp", "rtcp-mux", "rtcp-mux-only", "bundle-only", VOS_CRYPTO, *DIRECTIONS}
 
 
@@ -63,7 +72,7 @@ def write(
             lines.append(_connection(line, address))
         elif line.type == "o" and replace_origin:
             lines.append(_origin(line, address))
-        elif not _is_dropped(line):
+        elif line.type != "a" or not _is_dropped(line):
             lines.append(line.text)
     for index, media in enumerate(description.media):
         _media(lines, media, streams[index], address, rtcp_attribute=rtcp_attribute)
@@ -96,15 +105,10 @@ def _is_dropped(line: Line) -> bool:
 def _media(lines: List[str], media: Media, stream: Outgoing, address: str, *, rtcp_attribute: bool) -> None:
     protocol = stream.protocol or media.protocol
     lines.append(" ".join(["m=" + media.kind, str(stream.port), protocol, *media.formats]))
-    for line in media.lines:
-        if line.type == "c":
-            lines.append(_connection(line, address))
-        elif line.type != "a":
-            lines.append(line.text)
-        elif stream.port and not (
-            _is_dropped(line) or _is_foreign(line, protocol) or _is_secret(line, stream)
-        ):
-            lines.append(f"a={line.value}")
+    write_kept = _kept_known if len(media.lines) <= MAX_KNOWN_LINES else _kept
+    lines.extend(
+        write_kept(media.lines, address, protocol, open_=bool(stream.port), secret=stream.sdes is not None)
+    )
     if not stream.port:
         return
     lines.append(f"a={stream.direction}")
@@ -119,9 +123,28 @@ def _media(lines: List[str], media: Media, stream: Outgoing, address: str, *, rt
     lines.extend(f"a=crypto:{value}" for value in stream.sdes or ())
 
 
-def _is_secret(line: Line, stream: Outgoing) -> bool:
-    """Tell whether the line is about SRTP keys that end at the relay."""
-    return stream.sdes is not None and line.attribute in {"crypto", "key-mgmt", "fingerprint", "setup"}
+def _kept(
+    given: Tuple[Line, ...], address: str, protocol: str, *, open_: bool, secret: bool
+) -> Tuple[str, ...]:
+    """Return what goes on of the lines below an ``m=`` line: of a stream that is not ``open_``, no attribute.
+
+    With ``secret``, SRTP ends at the relay, and what is about its keys goes no further.
+    """
+    lines = []
+    for line in given:
+        if line.type == "c":
+            lines.append(_connection(line, address))
+        elif line.type != "a":
+            lines.append(line.text)
+        elif open_ and not (
+            _is_dropped(line) or _is_foreign(line, protocol) or (secret and line.attribute in _SECRET)
+        ):
+            lines.append(f"a={line.value}")
+    return tuple(lines)
+
+
+# The same lines, and the same of the relay's addresses, again and again.
+_kept_known = functools.lru_cache(maxsize=512)(_kept)
 
 
 def _is_foreign(line: Line, protocol: str) -> bool:

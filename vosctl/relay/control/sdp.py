@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from vosctl.relay.control.addresses import ip_address
 
@@ -13,6 +12,7 @@ MAX_LINES = 1000
 MAX_LINE = 2048
 MAX_MEDIA = 16
 MAX_FORMATS = 128
+MAX_KNOWN_LINES = 32  # below m=, of descriptions that are remembered
 
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 RTP_PROTOCOLS = (
@@ -72,8 +72,7 @@ class Rtcp(NamedTuple):
     address: Optional[str]
 
 
-@dataclass(frozen=True)
-class Media:
+class Media(NamedTuple):
     """One ``m=`` section: ``address`` is its own or the session's ``c=``, ``codecs`` maps types to names."""
 
     kind: str
@@ -105,8 +104,7 @@ class Media:
         return ip_address(self.address).is_unspecified
 
 
-@dataclass(frozen=True)
-class Description:
+class Description(NamedTuple):
     """A parsed session description: the session's own lines and the ``m=`` sections."""
 
     lines: Tuple[Line, ...]
@@ -116,7 +114,7 @@ class Description:
 def parse(text: str) -> Description:
     """Return the description in ``text``, whose lines may end in CR LF or LF. Raises ``SdpError``."""
     lines = _split(text)
-    starts = [at for at, line in enumerate(lines) if line.type == "m"]
+    starts = [at for at, line in enumerate(lines) if line[0] == "m"]
     if len(starts) > MAX_MEDIA:
         raise SdpError(f"more than {MAX_MEDIA} m= lines")
     session = lines[: starts[0]] if starts else lines
@@ -135,25 +133,26 @@ def _split(text: str) -> List[Line]:
     rows = text.rstrip("\r\n").split("\n", MAX_LINES)
     if len(rows) > MAX_LINES:
         raise SdpError(f"more than {MAX_LINES} lines")
-    lines = []
-    for number, raw in enumerate(rows, 1):
-        row = raw.rstrip("\r")
-        if len(row) > MAX_LINE:
-            raise SdpError(f"line {number}: longer than {MAX_LINE} characters")
+    rows = [row.rstrip("\r") for row in rows]
+    longest = max(rows, key=len)
+    if len(longest) > MAX_LINE:
+        raise SdpError(f"line {rows.index(longest) + 1}: longer than {MAX_LINE} characters")
+    lines: List[Line] = []
+    for row in rows:
         line = _line(row)
         if line is None:
-            raise SdpError(f"line {number}: not <type>=<value>")
+            raise SdpError(f"line {len(lines) + 1}: not <type>=<value>")
         lines.append(line)
     if lines[0] != _VERSION:
         raise SdpError("line 1: not v=0")
     return lines
 
 
-def _connection(section: List[Line], first: int) -> Optional[str]:
+def _connection(section: Sequence[Line], first: int) -> Optional[str]:
     """Return the address of the section's first c= line, None where there is none; every one must be readable."""
     found = None
     for number, line in enumerate(section, first):
-        if line.type != "c":
+        if line[0] != "c":
             continue
         words = line.value.split()
         try:
@@ -168,8 +167,11 @@ def _connection(section: List[Line], first: int) -> Optional[str]:
     return found
 
 
-def _direction(section: List[Line]) -> Optional[str]:
-    return next((line.attribute for line in section if line.attribute in DIRECTIONS), None)
+def _direction(section: Sequence[Line]) -> Optional[str]:
+    for line in section:
+        if line[2] in DIRECTIONS:
+            return line[2]
+    return None
 
 
 def _number(text: str, number: int, what: str, limit: int = 65535) -> int:
@@ -190,29 +192,61 @@ def _media(section: List[Line], first: int, address: Optional[str], way: Optiona
     port = _number(port_word, first, "port")
     if count not in {"", "1"}:
         raise SdpError(f"line {first}: several ports in one m= line cannot be relayed")
-    lines = section[1:]
-    own = _connection(lines, first + 1) or address
+    lines = tuple(section[1:])
+    body = _known(lines, first + 1) if len(lines) <= MAX_KNOWN_LINES else _read(lines, first + 1)
+    own = body.address or address
     if own is None and port:
         raise SdpError(f"line {first}: no c= line for it, neither of its own nor of the session")
-    maps = tuple(line.argument for line in lines if line.attribute == "rtpmap")
     return Media(
         kind=kind,
         port=port,
         protocol=protocol,
         formats=formats,
-        lines=tuple(lines),
+        lines=lines,
         address=own or "0.0.0.0",  # noqa: S104 - nothing is bound; a rejected stream has no address
-        direction=_direction(lines) or way or "sendrecv",
-        rtcp=_rtcp(lines, first),
-        rtcp_mux=any(line.attribute == "rtcp-mux" for line in lines),
-        codecs=_codecs(formats, maps, first) if protocol.upper() in RTP_PROTOCOLS else {},
-        crypto=next((line.argument for line in lines if line.attribute == "vos-crypto"), None),
-        sdes=tuple(line.argument for line in lines if line.attribute == "crypto"),
+        direction=body.direction or way or "sendrecv",
+        rtcp=body.rtcp,
+        rtcp_mux=body.rtcp_mux,
+        codecs=_codecs(formats, body.maps, first) if protocol.upper() in RTP_PROTOCOLS else {},
+        crypto=body.crypto,
+        sdes=body.sdes,
     )
 
 
-def _rtcp(lines: List[Line], first: int) -> Optional[Rtcp]:
-    for number, line in enumerate(lines, first + 1):
+class _Body(NamedTuple):
+    """What the lines below an ``m=`` line say."""
+
+    address: Optional[str]
+    direction: Optional[str]
+    rtcp: Optional[Rtcp]
+    rtcp_mux: bool
+    maps: Tuple[str, ...]
+    crypto: Optional[str]
+    sdes: Tuple[str, ...]
+
+
+def _read(lines: Tuple[Line, ...], first: int) -> _Body:
+    """Return what the lines say, of which the first is line number ``first``. Raises ``SdpError``."""
+    found: Dict[str, List[str]] = {}
+    for line in lines:
+        found.setdefault(line[2], []).append(line[3])
+    return _Body(
+        _connection(lines, first),
+        _direction(lines),
+        _rtcp(lines, first) if "rtcp" in found else None,
+        "rtcp-mux" in found,
+        tuple(found.get("rtpmap", ())),
+        found["vos-crypto"][0] if "vos-crypto" in found else None,
+        tuple(found.get("crypto", ())),
+    )
+
+
+# A telephone's lines below m= are the same in each of its calls, and in those of its like.
+_known = functools.lru_cache(maxsize=512)(_read)
+
+
+def _rtcp(lines: Sequence[Line], first: int) -> Optional[Rtcp]:
+    for number, line in enumerate(lines, first):
         if line.attribute != "rtcp":
             continue
         words = line.argument.split()

@@ -42,7 +42,8 @@ class Tally:
 
     def begin(self, branch: Branch) -> None:
         """Count a call that was let in, at each of its gateways and trunks."""
-        self.begun.update(branch.names or {""})
+        for name in branch.names or {""}:
+            self.begun[name] += 1
 
     def refuse(self, branch: Branch, limit: str) -> None:
         """Count a call that was not let in because of ``limit``."""

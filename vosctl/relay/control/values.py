@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_new = object.__new__
 
 
 def replace(value: T, **changes: Any) -> T:
@@ -13,12 +14,11 @@ def replace(value: T, **changes: Any) -> T:
     For classes without slots, ``__post_init__`` and ``InitVar``, whose fields are all there is: a call's state
     is replaced a dozen times in one offer. Raises ``TypeError`` for a field that is not there.
     """
-    made = object.__new__(type(value))
-    fields = vars(made)
-    fields.update(vars(value))
-    known = len(fields)
+    made = _new(value.__class__)
+    before, fields = value.__dict__, made.__dict__
+    fields.update(before)
     fields.update(changes)
-    if len(fields) != known:
+    if len(fields) != len(before):
         raise TypeError(
             f"{type(value).__name__} has no {', '.join(sorted(changes.keys() - vars(value).keys()))}"
         )

@@ -68,6 +68,11 @@ class Watch:
         self.webhook = Webhook()
         self.exporter = Exporter(self.page)
 
+    @property
+    def raised(self) -> List[Json]:
+        """The alerts that last."""
+        return self._watchman.raised
+
     async def run(self) -> None:
         """Look every ``alerts.interval`` seconds, until cancelled."""
         while True:
@@ -156,6 +161,8 @@ class Watch:
         page, commands = self._page, self._commands
         tally, peers = commands.tally, commands.config.peers
         page.gauge(f"{_PREFIX}calls", "Calls now.", [({}, len(commands.calls))])
+        draining = float(bool(commands.admission.drain))
+        page.gauge(f"{_PREFIX}draining", "1 while new calls are refused.", [({}, draining)])
         running = [(_peer(name), commands.calls.count(name)) for name in peers]
         page.gauge(f"{_PREFIX}peer_calls", "Calls now that a gateway or trunk takes part in.", running)
         limits = [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -11,6 +13,8 @@ from typing import Sequence, Tuple
 
 SOURCES = Path(__file__).resolve().parent / "dataplane"
 LIBRARY = Path(__file__).resolve().parent / "libvosmedia.so"
+# Beside it, where it neither loads nor can be made: why that is. The relay's other half reads it.
+MISSING = LIBRARY.with_suffix(".missing")
 FLAGS = (
     "-std=c11",
     "-D_GNU_SOURCE",
@@ -69,9 +73,39 @@ def fresh(out_path: Path) -> bool:
     return all(made >= source.stat().st_mtime for source in SOURCES.glob("*.[ch]"))
 
 
-def main(argv: Tuple[str, ...]) -> int:
-    """Compile to the path given, or to where the relay looks for it, and return an exit code."""
+def ensure() -> str:
+    """Compile the library where the one that is there does not load; return ``ready`` or ``compiled``.
+
+    A library of another architecture, or of a younger libc, does not load. Raises BuildError with the reason,
+    which ``MISSING`` holds from then on.
+    """
     try:
+        done = "ready" if _loads() else compile(LIBRARY) and "compiled"
+    except (BuildError, OSError) as error:
+        why = f"no data plane for {platform.machine()}: {error}"
+        MISSING.write_text(why + "\n")
+        raise BuildError(why) from error
+    MISSING.unlink(missing_ok=True)
+    return str(done)
+
+
+def _loads() -> bool:
+    try:
+        ctypes.CDLL(str(LIBRARY))
+    except OSError:
+        return False
+    return True
+
+
+def main(argv: Tuple[str, ...]) -> int:
+    """Compile to the path given, or to where the relay looks for it, and return an exit code.
+
+    With ``--ensure`` only what does not load is compiled.
+    """
+    try:
+        if argv == ("--ensure",):
+            sys.stdout.write(f"{ensure()}\n")
+            return 0
         compile(Path(argv[0]) if argv else LIBRARY)
     except BuildError as error:
         sys.stderr.write(f"{error}\n")

@@ -6,6 +6,7 @@ import errno
 import os
 import time
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Dict, List, Optional, Tuple
 
 from vosctl.relay.media import layout
@@ -29,6 +30,7 @@ from vosctl.relay.media.ports import Ports
 SIDES = ("a", "b")
 NO_BUFFER = (0, 0, 0, 0, 0)
 _TOLD = (*LONG_COUNTERS, "ssrc", "sources", "payload_type")
+_pick = itemgetter(*_TOLD)
 Json = Dict[str, Any]
 
 
@@ -264,7 +266,7 @@ class Calls:
             sets=(
                 layout.payload_types(leg.pts),
                 layout.payload_types(leg.events),
-                layout.clocks(leg.clock_table()),
+                leg.clock_table(),
             ),
             transforms=transforms,
         )
@@ -326,14 +328,13 @@ def _idle(view: View) -> Optional[int]:
 
 def tallies(counted: Dict[str, int]) -> Json:
     """Return a leg's counters in the words of the protocol: what arrived on it, and what left by it."""
-    return {
-        **{name: counted[name] for name in _TOLD},
-        "lost": counted["expected"] - counted["packets"],
-        "jitter_ms": counted["jitter_us"] / 1000,
-        "playout_ms": counted["playout_us"] / 1000,
-        "rtt_ms": counted["rtt_us"] / 1000 if counted["rtt_us"] else None,
-        "ptime_ms": counted["ptime_us"] / 1000 if counted["ptime_us"] else None,
-    }
+    told: Json = dict(zip(_TOLD, _pick(counted)))  # noqa: B905 (Python 3.9 has no strict=)
+    told["lost"] = counted["expected"] - counted["packets"]
+    told["jitter_ms"] = counted["jitter_us"] / 1000
+    told["playout_ms"] = counted["playout_us"] / 1000
+    told["rtt_ms"] = counted["rtt_us"] / 1000 if counted["rtt_us"] else None
+    told["ptime_ms"] = counted["ptime_us"] / 1000 if counted["ptime_us"] else None
+    return told
 
 
 def state(view: View) -> Json:

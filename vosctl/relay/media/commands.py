@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import time
 from pathlib import Path
@@ -16,6 +17,8 @@ from vosctl.relay.media.keys import Keys
 from vosctl.relay.media.plane import Plane
 from vosctl.relay.media.ports import Ports
 
+_LOG = logging.getLogger(__name__)
+
 
 class Commands:
     """Carries out requests. ``run`` never raises for what a client sent."""
@@ -23,6 +26,7 @@ class Commands:
     def __init__(self, plane: Plane, *, workers: int, file_limit: int) -> None:
         self._plane = plane
         self._workers = workers
+        self._low_latency = False
         self._file_limit = file_limit
         self._keys = Keys()
         self._ports = Ports()
@@ -72,10 +76,25 @@ class Commands:
             raise RequestError("configure.dscp: must be 0 to 63")
         if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not 0 <= timeout <= 86400:
             raise RequestError("configure.timeout: must be seconds, 0 (never) to 86400")
+        low_latency = request.get("low_latency", False)
+        if not isinstance(low_latency, bool):
+            raise RequestError("configure.low_latency: must be true or false")
         self._ports.configure(low, high, addresses)
+        self._keep_awake(on=low_latency)
         self.calls.dscp = dscp
         self.calls.set_timeout(round(timeout * 1000))
         return {}
+
+    def _keep_awake(self, *, on: bool) -> None:
+        if on == self._low_latency:
+            return
+        try:
+            self._plane.low_latency(on=on)
+        except OSError as error:
+            _LOG.warning("low_latency: media goes on without: %s", error)
+        else:
+            _LOG.info("low_latency: %s", "on" if on else "off")
+        self._low_latency = on
 
     def _add(self, request: Mapping[str, Any]) -> Json:
         name, number = _names(request)
@@ -127,6 +146,7 @@ class Commands:
             "streams": self.calls.streams,
             "draining": self.calls.draining,
             "workers": self._workers,
+            "low_latency": self._low_latency,
             "ports": self._ports.figures(),
             "keys": self._keys.names(),
             "files": {"limit": self._file_limit, "open": sum(1 for _ in Path("/proc/self/fd").iterdir())},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import fcntl
 import gc
-import json
 import logging
 import os
 import resource
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from vosctl.errors import RelayError
+from vosctl.relay import lines
 from vosctl.relay.media import build
 from vosctl.relay.media.commands import Commands
 from vosctl.relay.media.plane import Plane
@@ -25,7 +25,6 @@ LINE_MAX = 8 << 20
 BACKLOG_MAX = 8 << 20
 GARBAGE = 10_000  # new objects before a look for cycles: calls leave none behind
 _LOG = logging.getLogger("vosctl.relay.media")
-_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class Client:
@@ -60,7 +59,7 @@ class Client:
 
     def reply(self, message: object) -> None:
         """Queue a message until ``flush``; replies are never dropped."""
-        self._out += _encode(message).encode() + b"\n"
+        self._out += lines.encode(message).encode() + b"\n"
 
     def tell(self, event: object) -> None:
         """Queue an event, unless the reader is so far behind that memory would grow without bound."""
@@ -144,18 +143,18 @@ class Host:
         if client is None:
             return
         if ready & selectors.EVENT_READ:
-            lines = client.lines()
-            if lines is None:
+            requests = client.lines()
+            if requests is None:
                 self._disconnect()
                 return
-            for line in lines:
+            for line in requests:
                 client.reply(self._answer(line))
         client.flush()
         self._watch(client)
 
     def _answer(self, line: bytes) -> object:
         try:
-            request = json.loads(line.decode())
+            request = lines.decode(line.decode())
         except (ValueError, RecursionError) as error:
             return {"id": None, "ok": False, "error": f"not JSON: {error}"}
         return self._commands.run(request)

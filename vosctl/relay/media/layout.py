@@ -83,7 +83,6 @@ def payload_types(numbers: Tuple[int, ...]) -> bytes:
     return sum(1 << number for number in set(numbers)).to_bytes(16, "little")
 
 
-@functools.lru_cache(maxsize=256)
 def clocks(table: Tuple[int, ...]) -> bytes:
     """Return the RTP clocks of the 128 payload types, in Hz."""
     return _CLOCKS.pack(*table)

@@ -39,6 +39,9 @@ CHANGE_REMOTE, CHANGE_RX, CHANGE_TX, CHANGE_REST, CHANGE_JUDGE, CHANGE_RTCP = 1,
 CHANGE_PLAYOUT = 64
 
 
+_Pair = c.c_int32 * 2
+
+
 class Transform(c.Structure):
     """``struct vos_transform``."""
 
@@ -130,6 +133,14 @@ class Plane:
         conf = _Conf(workers=workers, receive_buffer=receive_buffer, files=min(files, 2**31), epoll=epoll)
         self.events_fd = _checked(self._c.vos_start(c.byref(conf)), "cannot start the data plane")
 
+    def low_latency(self, *, on: bool) -> None:
+        """Keep the workers' cores from halting, each worker pinned to one, or let them halt again.
+
+        Raises OSError where that cannot be had: without io_uring as of Linux 6.14 (ENOSYS), or for workers beyond
+        the number of cores (EINVAL). Those that can, do.
+        """
+        _checked(self._c.vos_low_latency(int(on)), "cannot keep cores awake")
+
     def stop(self) -> None:
         """End the workers and close every stream's sockets; streams are invalid afterwards."""
         self._c.vos_stop()
@@ -160,13 +171,13 @@ class Plane:
 
     def open(self, host: str, port: int) -> Tuple[int, int]:
         """Bind RTP to ``port`` and RTCP to the next; return both descriptors. Raises OSError."""
-        fds = (c.c_int32 * 2)()
+        fds = _Pair()
         _done(self._c.vos_open(layout.address(host, port), fds))
         return fds[0], fds[1]
 
     def close(self, fds: Tuple[int, int]) -> None:
         """Close what ``open`` gave and no stream has taken."""
-        self._c.vos_close((c.c_int32 * 2)(*fds))
+        self._c.vos_close(_Pair(*fds))
 
     def add(self, number: int, legs: Tuple[bytes, bytes]) -> Stream:
         """Start relaying between two legs; on failure the sockets stay the caller's. Raises OSError."""

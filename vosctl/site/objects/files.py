@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import Any, Protocol
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
-from vosctl.site.model import FileSpec, ServiceSpec
 from vosctl.site.objects.fields import Fields
+from vosctl.site.own import FileSpec, ServiceSpec
 from vosctl.site.suggest import listed
 from vosctl.site.tree import Mark, Scalar, is_sealed
 
@@ -56,9 +57,28 @@ def build_files(fields: Fields, folder: Path, context: Context) -> tuple[FileSpe
                     secret=secret,
                     reload=entry.text("reload"),
                     mark=mark,
+                    restart=entry.text("restart"),
+                    validate=_validation(entry),
                 )
             )
     return tuple(sorted(built, key=lambda file: file.path))
+
+
+def _validation(entry: Fields) -> str:
+    text = entry.text("validate") or ""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        message = f"'{text}' is no command: {error}"
+        entry.error("file-validate", message, key="validate", hint="close the quotes, or write \\' and \\\"")
+        return ""
+    if text and "%s" not in text:
+        entry.error("file-validate", f"'{text}' does not say where the new content stands", key="validate",
+                    hint="write %s in its place, as in nginx -t -c %s")  # fmt: skip
+    elif words and "%s" in words[0]:
+        entry.error("file-validate", f"'{text}' would run the file itself", key="validate",
+                    hint="write a program first, as in sh -n %s")  # fmt: skip
+    return text
 
 
 def _mode(text: str | None, default: int) -> int:

@@ -26,12 +26,13 @@ from vosctl.site.objects.scalars import (
     parse_ports,
 )
 from vosctl.site.suggest import did_you_mean, listed
-from vosctl.site.tree import Mark
+from vosctl.site.tree import Mark, Scalar
 
 # What is assumed where a layer removed the packaged default with null.
 _PORTS = PortRange(16384, 32767)
 _NG = (ip_address("127.0.0.1"), 2223)
 _TIMEOUT = timedelta(seconds=30)
+_DRAIN = timedelta(minutes=10)
 _METERED = ("REGISTER", "INVITE", "OPTIONS", "other", "connect", "stream")
 _TCP_CONNECTIONS = 10
 
@@ -63,7 +64,13 @@ def build_relay(fields: Fields, host: str, mark: Mark) -> Relay:
         metrics=build_metrics(fields),
         alerts=build_alerts(fields),
         recordings=fields.text("recordings") or "",
+        low_latency=fields.boolean("low_latency", default=False),
+        drain=_DRAIN if (drain := fields.parsed("drain", _drain)) is None else drain,
     )
+
+
+def _drain(value: Scalar) -> timedelta:
+    return timedelta() if value.text.rstrip("smhd") == "0" else parse_duration(value)
 
 
 def _address_of(host: str) -> tuple[Address, ...]:

@@ -7,17 +7,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vosctl.site.model import Connection, FileSpec, Gateway, Media, Node, Trunk
+from vosctl.site.model import Connection, Gateway, Media, Node, Trunk
+from vosctl.site.objects.cron import build_cron
 from vosctl.site.objects.fields import Fields, Workshop
 from vosctl.site.objects.files import build_files, build_services, build_sysctl
 from vosctl.site.objects.gateways import build_gateway
 from vosctl.site.objects.media import Buffers, build_buffers, build_media, build_qos
 from vosctl.site.objects.network import build_firewall, build_relay
 from vosctl.site.objects.rates import build_rates
+from vosctl.site.objects.users import build_users, key_files
+from vosctl.site.own import FileSpec
 from vosctl.site.tree import Mapping as Tree
 from vosctl.site.tree import Mark, plain
 
 _SSH = 22
+_KEYS = "authorized_keys"
 _HIDDEN = ("keys", "files")
 
 
@@ -32,6 +36,8 @@ def build_node(
 ) -> Node:
     """Return the node; parts that several nodes share are made once. ``mark`` is its place in the inventory."""
     connection = _connection(name, fields)
+    accounts = fields.below("users")
+    users = build_users(accounts, connection, _KEYS)
     media_fields = fields.below("media")
     profiles = media_fields.below("jitter_buffers")
     buffers = shop.once("buffers", (profiles.tree,), lambda: build_buffers(profiles))
@@ -55,7 +61,15 @@ def build_node(
         sysctl=shop.once("sysctl", (sysctl.tree,), lambda: build_sysctl(sysctl)),
         relay=build_relay(fields.below("relay"), connection.host, mark),
         rates=shop.once("rates", (rates.tree,), lambda: build_rates(rates, shop)),
-        files=_files(name, groups, connection.host, fields, shop),
+        files=_whole(
+            fields,
+            (
+                _files(name, groups, connection.host, fields, shop),
+                build_cron(fields.below("cron")),
+                tuple(key_files(accounts, users, _KEYS)),
+            ),
+        ),
+        users=users,
         packages=tuple(sorted(set(fields.texts("packages")))),
         services=shop.once("services", (services.tree,), lambda: build_services(services)),
         mark=mark,
@@ -116,6 +130,18 @@ def _files(
         return {**_open_variables(fields.tree, sealed=secret), **about}
 
     return build_files(table, shop.folder, context)
+
+
+def _whole(fields: Fields, parts: tuple[tuple[FileSpec, ...], ...]) -> tuple[FileSpec, ...]:
+    """Return the files of all ``parts``; one that two of them write is a problem."""
+    found: dict[str, FileSpec] = {}
+    for spec in (each for part in parts for each in part):
+        known = found.setdefault(spec.path, spec)
+        if known is not spec:
+            message = f"{spec.path} is written here and at {known.mark}"
+            hint = "keep one: a job set under cron, keys under users, or the file under files"
+            fields.problems.error("file-twice", message, spec.mark, path=spec.path, hint=hint)
+    return tuple(found.values())
 
 
 def _open_variables(tree: Tree, *, sealed: bool) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from vosctl.secret import Secret
-from vosctl.site.model import Alerts, FirewallWatch, Interface, Limits, Metrics
+from vosctl.site.model import FirewallWatch, Interface, Limits
+from vosctl.site.monitoring import Alerts, Metrics
 from vosctl.site.objects.fields import Fields
 from vosctl.site.objects.scalars import parse_address, parse_duration, parse_endpoint, parse_peer
 from vosctl.site.tree import Scalar

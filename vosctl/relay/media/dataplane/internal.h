@@ -3,6 +3,7 @@
 #define VOS_INTERNAL_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -17,6 +18,14 @@
 #define VOS_CANDIDATES 32
 #define VOS_PROBATION 5
 #define VOS_PREVIOUS_US 32000000u /* as long as a SIP transaction may take: 64 × T1 (RFC 3261 §17.1.1.2) */
+
+#if defined(__x86_64__) || defined(__i386__)
+#define VOS_RELAX() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define VOS_RELAX() __asm__ __volatile__("yield")
+#else
+#define VOS_RELAX() (void)0
+#endif
 
 struct vos_rtp {
     uint8_t payload_type;
@@ -120,7 +129,7 @@ struct vos_stream {
     bool tapped;
 };
 
-enum vos_command_kind { VOS_ADD, VOS_CHANGE, VOS_REMOVE, VOS_REFRESH, VOS_STOP, VOS_PLAY, VOS_DIAL, VOS_TAP };
+enum vos_command_kind { VOS_ADD, VOS_CHANGE, VOS_REMOVE, VOS_REFRESH, VOS_STOP, VOS_PLAY, VOS_DIAL, VOS_TAP, VOS_AWAKE };
 
 /* A command waits on the host's stack until its worker has carried it out. */
 struct vos_command {
@@ -151,6 +160,8 @@ struct vos_worker {
     uint32_t count;
     uint64_t now_us, ticked_ms;
     bool stop;
+    struct vos_awake *awake; /* NULL: nobody keeps the core from halting */
+    cpu_set_t cores;         /* with `awake`: those that the worker may run on without */
     struct vos_ring *ring; /* NULL where the kernel has none: all sockets are epoll's */
     uint8_t *packet;       /* the one at hand: in `own`, or in one of the ring's buffers */
     uint8_t own[VOS_PACKET_MAX + VOS_TRAILER];
@@ -289,6 +300,13 @@ bool vos_ring_watch(struct vos_ring *ring, struct vos_socket *socket);
 void vos_ring_leave(struct vos_ring *ring, struct vos_socket *socket);
 bool vos_ring_wait(struct vos_ring *ring, int timeout_ms);
 bool vos_ring_send(struct vos_ring *ring, const struct vos_socket *out, const uint8_t *packet, size_t length);
+bool vos_ring_empty(const struct vos_ring *ring);
+bool vos_ring_may_spin(const struct vos_ring *ring);
+
+/* awake.c */
+int vos_awake_start(struct vos_worker *worker);
+void vos_awake_stop(struct vos_worker *worker);
+bool vos_awake_alone(struct vos_awake *awake, uint64_t now_ns);
 
 /* worker.c */
 int vos_worker_start(struct vos_worker *worker, int events);

@@ -87,6 +87,18 @@ void vos_stop(void)
     close(plane.events[1]);
 }
 
+int vos_low_latency(uint32_t on)
+{
+    int first = 0;
+    for (uint32_t i = 0; i < plane.workers; i++) {
+        struct vos_command command = {.kind = VOS_AWAKE, .what = on};
+        int error = vos_worker_do(plane.worker[i], &command);
+        if (error && !first)
+            first = error;
+    }
+    return first;
+}
+
 static struct vos_worker *least_busy(void)
 {
     struct vos_worker *least = plane.worker[0];

@@ -21,14 +21,8 @@
 #include <unistd.h>
 
 #define AHEAD 2       /* packets */
-#if defined(__x86_64__) || defined(__i386__)
-#define RELAX() __builtin_ia32_pause()
-#elif defined(__aarch64__)
-#define RELAX() __asm__ __volatile__("yield")
-#else
-#define RELAX() (void)0
-#endif
 #define SPIN_NS 30000 /* about what falling asleep and waking up cost the core and the packet */
+#define SPIN_AWAKE_NS 200000 /* where the core does not sleep anyway */
 #define SHIFT_NS 4000000 /* a worker that goes first sleeps between packets every other of these */
 
 /* What a completion is about: the highest byte of its user_data; slot and buffer are below. */
@@ -238,25 +232,34 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static bool nothing_yet(const struct vos_ring *ring)
+bool vos_ring_empty(const struct vos_ring *ring)
 {
     return *ring->cq_head == __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE) &&
            !(__atomic_load_n(ring->sq_flags, __ATOMIC_ACQUIRE) & IORING_SQ_TASKRUN);
 }
 
+bool vos_ring_may_spin(const struct vos_ring *ring)
+{
+    return ring->may_spin;
+}
+
 /* Until something comes or patience is at its end. Whoever else wants the core gets it. */
 static void look_out(const struct vos_ring *ring, uint64_t until_ns)
 {
-    while (nothing_yet(ring) && now_ns() < until_ns) {
-        for (int i = 0; i < 20 && nothing_yet(ring); i++)
-            RELAX();
-        sched_yield();
+    while (vos_ring_empty(ring) && now_ns() < until_ns) {
+        for (int i = 0; i < 20 && vos_ring_empty(ring); i++)
+            VOS_RELAX();
+        if (!ring->worker->awake) /* else it knows already that there is nobody else */
+            sched_yield();
     }
 }
 
 /* A yield is no use to those whom a real-time worker goes before: they get the core only while it sleeps. */
 static bool may_look_out(const struct vos_ring *ring, uint64_t now)
 {
+    struct vos_awake *awake = ring->worker->awake;
+    if (awake)
+        return ring->spin && vos_awake_alone(awake, now);
     return ring->spin && (!ring->first || now / SHIFT_NS % 2);
 }
 
@@ -271,11 +274,11 @@ static void wait_for_one(struct vos_ring *ring, int timeout_ms)
     submit(ring, 0, 0);
     if (*ring->cq_head != __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE))
         return;
-    uint64_t began = now_ns();
+    uint64_t began = now_ns(), patience = ring->worker->awake ? SPIN_AWAKE_NS : SPIN_NS;
     if (may_look_out(ring, began))
-        look_out(ring, began + SPIN_NS);
+        look_out(ring, began + patience);
     submit(ring, 1, timeout_ms);
-    ring->spin = now_ns() - began < SPIN_NS;
+    ring->spin = now_ns() - began < patience;
 }
 
 bool vos_ring_wait(struct vos_ring *ring, int timeout_ms)

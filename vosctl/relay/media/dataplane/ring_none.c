@@ -39,4 +39,16 @@ bool vos_ring_send(struct vos_ring *ring, const struct vos_socket *out, const ui
     return false;
 }
 
+bool vos_ring_empty(const struct vos_ring *ring)
+{
+    (void)ring;
+    return true;
+}
+
+bool vos_ring_may_spin(const struct vos_ring *ring)
+{
+    (void)ring;
+    return false;
+}
+
 #endif

@@ -171,6 +171,7 @@ uint32_t vos_abi(void);
 uint32_t vos_sizes(uint32_t which);                  /* sizeof of entry, conf, view, event: 0..3, to compare */
 int vos_start(const struct vos_conf *conf);          /* the descriptor that events are read from */
 void vos_stop(void);                                 /* ends the workers; closes every stream's sockets */
+int vos_low_latency(uint32_t on);                    /* -ENOSYS, -EINVAL: some worker cannot, see awake.c */
 const char *vos_crypto(void);                        /* version of libcrypto, or "" without one */
 uint32_t vos_modes(void);                            /* bit n: mode n works on this machine */
 int vos_open(const struct vos_addr *local, int32_t fds[2]); /* RTP on local->port, RTCP on the next */

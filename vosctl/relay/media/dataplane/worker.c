@@ -126,6 +126,12 @@ static void carry_out(struct vos_worker *worker, struct vos_command *command)
     case VOS_TAP:
         command->stream->tapped = command->what;
         break;
+    case VOS_AWAKE:
+        if (command->what)
+            command->result = vos_awake_start(worker);
+        else
+            vos_awake_stop(worker);
+        break;
     case VOS_STOP:
         worker->stop = true;
     }
@@ -181,6 +187,7 @@ static void *run(void *argument)
         if (commands)
             take_commands(worker);
     }
+    vos_awake_stop(worker);
     vos_ring_free(worker->ring);
     return NULL;
 }

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,11 @@ def test_users_keys_and_jobs_become_files():
         ("old", False, None),
         ("ops", True, ("adm",)),
     ]
+
+
+@pytest.mark.parametrize(("length", "seconds"), [(timedelta(), 0), (timedelta(minutes=30), 1800)])
+def test_how_long_a_restart_waits_for_calls_goes_with_the_relay(length, seconds):
+    edges = two_edges()
+    edge = edges.nodes["edge-a"]
+    made = compile_node(edges, replace(edge, relay=replace(edge.relay, drain=length)), RELEASE)
+    assert {service.name: service.drain for service in made.services}["vosctl-relay"] == seconds

@@ -380,22 +380,3 @@ def test_key_is_in_no_plan(desired: Desired, settled):
     raw = settled()
     raw["files"] = {}
     assert KEY not in repr(plan_of(desired, raw))
-
-
-def test_a_data_plane_that_the_node_lacks_is_told_until_it_can_be_compiled(desired, settled):
-    raw = settled()
-    raw["release"]["missing"] = "no data plane for aarch64: no C compiler"
-    raw["facts"]["can"]["compile"] = [False, "no C compiler"]
-    plan = plan_of(desired, raw)
-    assert plan.changes == ()
-    assert [(held.kind, held.reason, held.fatal) for held in plan.held if held.kind is Kind.RELEASE] == [
-        (Kind.RELEASE, "it takes no calls: no data plane for aarch64: no C compiler", False)
-    ]
-    raw["facts"]["can"]["compile"] = [True, ""]
-    told = [(change.kind, change.action) for change in plan_of(desired, raw).changes]
-    assert told == [(Kind.RELEASE, Action.CHANGE), (Kind.SERVICE, Action.UPGRADE)]
-    # Also by a compiler that this very apply installs.
-    raw["facts"]["can"]["compile"] = [False, "no C compiler"]
-    raw["packages"]["gcc"] = False
-    plan = plan_of(replace(desired, packages=(*desired.packages, "gcc")), raw)
-    assert (Kind.RELEASE, Action.CHANGE) in [(change.kind, change.action) for change in plan.changes]

@@ -12,7 +12,6 @@ from typing import Any
 
 import click
 from rich.console import Console, Group
-from rich.live import Live
 from rich.text import Text
 
 from vosctl.cli.loading import load_site
@@ -112,6 +111,8 @@ def _screen(found: Mapping[str, list[Any]], choice: Choice, width: int) -> Group
 
 
 def _watch(site: SiteArguments, nodes: NodeArguments, checked: Site, choice: Choice, every: float) -> int:
+    from rich.live import Live  # noqa: PLC0415  10 ms that a pipe need not wait for
+
     console = _console()
     found: dict[str, list[Any]] = {name: [] for name in checked.selected}
     lock = threading.Lock()

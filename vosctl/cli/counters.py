@@ -12,7 +12,6 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.live import Live
 
 from vosctl.cli.loading import load_site, site_options_of
 from vosctl.cli.nodes import print_errors, push_options, run_on_nodes
@@ -139,6 +138,8 @@ class _Watch:
     """Shows each node's counters as they come, all on one screen where there is one."""
 
     def __init__(self, site: SiteArguments, checked: Site, choice: Choice, places: Places) -> None:
+        from rich.live import Live  # noqa: PLC0415  10 ms that a pipe need not wait for
+
         self._site = site
         self._checked = checked
         self._choice = choice

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 from vosctl.errors import HostError, UnreachableError, VosctlError
+from vosctl.push.agent import bundle
 from vosctl.push.connect import Connector
 from vosctl.push.event import Event, HostFinished, HostStarted, RolledBack
 from vosctl.push.host import Host
@@ -35,6 +36,7 @@ def run(
     An error of one node, even a bug, ends up in its result and never stops another node. An
     interrupt (KeyboardInterrupt) closes every connection, waits for the threads and goes on up.
     """
+    bundle.digest()  # packed here once: threads that ask at the same time would each pack the agent
     connector = Connector(options, len(nodes))
     stream = Stream(processors)
     hosts = [Host(node, options, connector, stream.handle) for node in nodes]

@@ -16,8 +16,8 @@ from vosctl.review.model import Finding, NodeReview, Review, State
 from vosctl.review.risk import Level
 
 SIGNS = {Level.ERROR: "!!", Level.WARNING: " !", Level.NOTE: " i", None: "  "}
-# Blue and orange are told apart with every kind of colour vision; the signs and words say the same.
-_STYLES = {Level.ERROR: "bold dark_orange", Level.WARNING: "dark_orange", Level.NOTE: "blue", None: ""}
+# Blue and yellow are told apart, in sixteen colours too, with every kind of colour vision; the signs and words say the same.
+_STYLES = {Level.ERROR: "bold yellow", Level.WARNING: "yellow", Level.NOTE: "blue", None: ""}
 _SHOWN_NAMES = 6
 
 

@@ -54,3 +54,6 @@ def execute(state: Path | None, *, host: str, command: tuple[str, ...]) -> int:
 
 def _directory(state: Path | None) -> Path:
     return state if state is not None else commands.default_directory(os.environ)
+
+
+COMMANDS = (demo,)

@@ -10,24 +10,7 @@ from typing import cast
 import click
 
 from vosctl import __version__
-from vosctl.cli import (
-    applying,
-    ban,
-    blame,
-    calls,
-    counters,
-    demo,
-    diff,
-    drain,
-    init,
-    inventory,
-    nodes,
-    site,
-    ssh_keyscan,
-    status,
-    trace,
-    vault,
-)
+from vosctl.cli.commands import Commands
 from vosctl.cli.screen import Wish, errors_to, print_json
 from vosctl.errors import InputError, VosctlError
 from vosctl.report.problems import as_json, print_problems, summarize
@@ -38,6 +21,7 @@ INTERRUPTED = 130
 
 
 @click.group(
+    commands=Commands(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Exit codes: 0 fine, 1 wrong input, 2 a node failed, 4 a node was unreachable, 6 rolled back, "
     "64 wrong usage; 3 changes pending, with --detailed-exitcode only.",
@@ -49,27 +33,6 @@ def cli() -> None:
     A site is YAML: gateways, trunks, keys, QoS, firewall and rates. vosctl checks it, shows what would
     change on each node, and applies it over SSH so that a node is never half old, half new.
     """
-
-
-for command in (
-    *init.COMMANDS,
-    *site.COMMANDS,
-    *trace.COMMANDS,
-    *diff.COMMANDS,
-    *blame.COMMANDS,
-    *inventory.COMMANDS,
-    *applying.COMMANDS,
-    *nodes.COMMANDS,
-    *status.COMMANDS,
-    *calls.COMMANDS,
-    *drain.COMMANDS,
-    *counters.COMMANDS,
-    *ban.COMMANDS,
-    ssh_keyscan.ssh_keyscan,
-    demo.demo,
-    vault.vault,
-):
-    cli.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

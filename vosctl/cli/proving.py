@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from vosctl.cli.rule_place import rule_place
 from vosctl.compile.desired import Desired
-from vosctl.firewall.analysis.shadows import Shadow, shadows
 from vosctl.firewall.proof import Failure, Obstacle, failures, obstacles
 from vosctl.report.trace import described
 from vosctl.site.model import Node, Site
@@ -17,6 +17,9 @@ from vosctl.site.problems import Problem, Problems, Severity
 from vosctl.site.suggest import listed
 from vosctl.site.tree import Mark
 from vosctl.site.written import Places
+
+if TYPE_CHECKING:
+    from vosctl.firewall.analysis.shadows import Shadow
 
 _OWN_ADDRESS = re.compile(r" -d \S+")
 
@@ -114,6 +117,8 @@ def _shadowed(
     name: str, desired: Desired, places: Places, known: dict[tuple[str, ...], list[Shadow]]
 ) -> Iterator[Problem]:
     """Yield the node's shadowed rules; nodes that differ in their own addresses only are analysed once."""
+    from vosctl.firewall.analysis.shadows import shadows  # noqa: PLC0415  20 ms that an apply need not wait for
+
     place = rule_place(places, name)
     for ruleset in desired.rulesets:
         key = (_OWN_ADDRESS.sub("", ruleset.text), *(ipset.digest for ipset in desired.sets))

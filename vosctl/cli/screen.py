@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PIPE_WIDTH = 200  # a pipe has no width; tables need one
 
@@ -22,12 +24,16 @@ class Wish:
 
 def output() -> Console:
     """Return the console for results."""
+    from rich.console import Console  # noqa: PLC0415  10 ms that JSON need not wait for
+
     width = None if sys.stdout.isatty() else PIPE_WIDTH
     return Console(file=sys.stdout, highlight=False, soft_wrap=True, emoji=False, markup=False, width=width)
 
 
 def errors_to() -> Console:
     """Return the console for problems, warnings and progress."""
+    from rich.console import Console  # noqa: PLC0415  10 ms that JSON need not wait for
+
     return Console(file=sys.stderr, highlight=False, soft_wrap=True, emoji=False, markup=False)
 
 

@@ -14,6 +14,7 @@ from vosctl.cli.options import NodeArguments, SiteArguments, node_options, site_
 from vosctl.cli.screen import errors_to, output, print_json
 from vosctl.cli.selection import narrowed
 from vosctl.errors import HostError, UsageError
+from vosctl.push import ssh_library  # noqa: F401  before all that imports paramiko
 from vosctl.push.ssh_scan import HostKey, KeyScanner, Scan
 
 _STYLES = {"known": "green", "new": "yellow", "changed": "bold red", "revoked": "bold red"}
@@ -134,3 +135,6 @@ def _code(scans: Sequence[Scan]) -> int:
     failed = [scan.error.exit_code for scan in scans if scan.error is not None]
     changed = any(key.state in ("changed", "revoked") for scan in scans for key in scan.keys)
     return max([*failed, HostError.exit_code if changed else 0])
+
+
+COMMANDS = (ssh_keyscan,)

@@ -247,3 +247,5 @@ def _fresh_password(file: Path | None) -> Secret:
 
 for command in (*vault_files.COMMANDS, *vault_git.COMMANDS):
     vault.add_command(command)
+
+COMMANDS = (vault,)

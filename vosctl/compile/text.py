@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from typing import TYPE_CHECKING, Any
 
 from vosctl import resources
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 def document(tree: Any) -> bytes:
@@ -23,6 +24,8 @@ def render(name: str, **values: Any) -> bytes:
 
 @cache
 def _template(name: str) -> Template:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415  20 ms, where something is rendered
+
     environment = Environment(
         loader=FileSystemLoader(resources.templates()),
         undefined=StrictUndefined,

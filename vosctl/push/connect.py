@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from vosctl.errors import UnreachableError, UsageError
+from vosctl.push import ssh_library  # noqa: F401  before all that imports paramiko
 from vosctl.push.local import LocalTransport
 from vosctl.push.options import PushOptions
 from vosctl.push.ssh import SshTransport

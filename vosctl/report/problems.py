@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from vosctl.site.problems import Problem, Severity
 from vosctl.site.secrets import is_secret_path
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 _SECRET = re.compile(
     r"(?i)\b(?:value|password|passphrase|secret)[\"']?\s*:\s*(?P<secret>[^\s{\[#&].*?)\s*[,}]*\s*$"
@@ -32,7 +33,7 @@ def print_problems(console: Console, problems: Iterable[Problem]) -> None:
         if line and (secret or not is_secret_path(problem.path)):
             _print_source(console, problem, line.replace(secret, "<secret>") if secret else line)
         if problem.hint:
-            console.print(Text(f"    hint: {problem.hint}", style="cyan"), soft_wrap=True)
+            console.print(_text(f"    hint: {problem.hint}", style="cyan"), soft_wrap=True)
 
 
 def summarize(errors: Sequence[Problem], warnings: Sequence[Problem]) -> str:
@@ -70,8 +71,14 @@ def _secret_in(line: str) -> str:
     return found["secret"].strip().strip("\"'") if found else ""
 
 
+def _text(words: str, *, style: str) -> Text:
+    from rich.text import Text  # noqa: PLC0415  10 ms, for those who are told of a problem
+
+    return Text(words, style=style)
+
+
 def _headline(problem: Problem, secret: str) -> Text:
-    text = Text(f"{problem.mark}", style="bold")
+    text = _text(f"{problem.mark}", style="bold")
     if problem.path:
         text.append(f" {problem.path}", style="not bold")
     text.append(": ", style="not bold")
@@ -86,9 +93,9 @@ def _print_source(console: Console, problem: Problem, line: str) -> None:
     number = f"{problem.mark.line:>5} | "
     start = max(problem.mark.column - 1, 0)
     lead = "".join("\t" if char == "\t" else " " for char in line[:start])
-    console.print(Text(number + line, style="dim"), soft_wrap=True)
+    console.print(_text(number + line, style="dim"), soft_wrap=True)
     console.print(
-        Text(f"{' ' * (len(number) - 2)}| {lead}^", style=_STYLES[problem.severity]), soft_wrap=True
+        _text(f"{' ' * (len(number) - 2)}| {lead}^", style=_STYLES[problem.severity]), soft_wrap=True
     )
 
 

@@ -7,15 +7,17 @@ import re
 from collections.abc import Mapping as MappingABC
 from enum import Enum
 from functools import cache
-from typing import Any
-
-from jsonschema import Draft7Validator
+from typing import TYPE_CHECKING, Any
 
 from vosctl import resources
 from vosctl.errors import VosctlError
+from vosctl.site.check.schema_quick import surely_fits
 from vosctl.site.check.schema_words import problem_of
 from vosctl.site.problems import Problems
 from vosctl.site.tree import Value, plain
+
+if TYPE_CHECKING:
+    from jsonschema import Draft7Validator
 
 _DEFINITION = re.compile(r"^(?P<document>[a-z]+\.json)?(?:#/definitions/(?P<name>[a-z_]+))?$")
 _LEFT_TO_THE_BUILDER = ("pattern", "patternErrorMessage", "minimum", "maximum")
@@ -35,13 +37,18 @@ def check_schema(value: Value, kind: Kind, problems: Problems, *, prefix: str = 
     ``prefix`` is put before the paths of the findings (``plays[0].vars``). Nothing is required of
     a layer but what every layer must have; the merged result is looked at where objects are built.
     """
-    for error in validator(kind).iter_errors(plain(value)):
+    written = plain(value)
+    if surely_fits(written, document(kind), kind.value + ".json", _follow):
+        return
+    for error in validator(kind).iter_errors(written):
         problems.found.extend(problem_of(error, value, prefix=prefix, fields=vendor_fields()))
 
 
 @cache
 def validator(kind: Kind) -> Draft7Validator:
     """Return the compiled validator of ``kind``, references resolved beforehand for speed."""
+    from jsonschema import Draft7Validator  # noqa: PLC0415  50 ms, for files with something wrong
+
     return Draft7Validator(_compiled(document(kind), kind.value + ".json"))
 
 
@@ -91,16 +98,28 @@ def _compiled(node: Any, home: str) -> Any:
     return {key: _compiled(value, home) for key, value in kept.items()}
 
 
-def _resolved(reference: str, home: str) -> Any:
+@cache
+def _follow(reference: str, home: str) -> tuple[MappingABC[str, Any], str]:
+    """Return what a reference in the document ``home`` leads to, and the document that it stands in."""
+    home, name = _place(reference, home)
+    target = document(Kind(home.removesuffix(".json")))
+    return (target if name is None else target["definitions"][name]), home
+
+
+def _place(reference: str, home: str) -> tuple[str, str | None]:
     match = _DEFINITION.match(reference)
     if match is None:
         raise VosctlError(f"the schema {home} refers to {reference!r}, which vosctl cannot follow")
-    home = match["document"] or home
+    return match["document"] or home, match["name"]
+
+
+def _resolved(reference: str, home: str) -> Any:
+    home, name = _place(reference, home)
     target: Any = document(Kind(home.removesuffix(".json")))
-    if match["name"] is None:
+    if name is None:
         return _compiled({key: value for key, value in target.items() if key != "$id"}, home)
-    body = target["definitions"][match["name"]]
-    return {"$ref": reference} if _is_recursive(match["name"], body) else _compiled(body, home)
+    body = target["definitions"][name]
+    return {"$ref": reference} if _is_recursive(name, body) else _compiled(body, home)
 
 
 def _is_recursive(name: str, body: Any) -> bool:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass
-from typing import Any
-
-from jsonschema import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from vosctl.site.places import Step, joined
 from vosctl.site.problems import Problem
 from vosctl.site.suggest import closest, did_you_mean, listed
 from vosctl.site.tree import Mapping, Mark, Scalar, Value, at
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 _TYPES = {
     "string": "text",

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from posixpath import normpath
-from typing import Any, Protocol
-
-from jinja2 import StrictUndefined, TemplateError
-from jinja2.sandbox import SandboxedEnvironment
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vosctl.site.objects.fields import Fields
 from vosctl.site.own import FileSpec, ServiceSpec
 from vosctl.site.suggest import listed
 from vosctl.site.tree import Mark, Scalar, is_sealed
+
+if TYPE_CHECKING:
+    from jinja2.sandbox import SandboxedEnvironment
 
 _OWNED_FOLDERS = ("/etc/vosctl", "/opt/vosctl", "/run/vosctl", "/run/vosctl-relay", "/var/lib/vosctl")
 _OWNED_FILES = re.compile(
@@ -24,8 +24,6 @@ _OWNED_FILES = re.compile(
 )
 _CONTENT = ("content", "template", "source")
 _SYSCTL = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_/-]+)+")
-
-_JINJA = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
 
 
 class Context(Protocol):
@@ -140,9 +138,19 @@ def _read(entry: Fields, key: str, path: Path) -> str | None:
     return None
 
 
+@cache
+def _jinja() -> SandboxedEnvironment:
+    from jinja2 import StrictUndefined  # noqa: PLC0415  25 ms, for sites with templates
+    from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415
+
+    return SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+
+
 def _render(entry: Fields, text: str, context: Mapping[str, Any]) -> str | None:
+    from jinja2 import TemplateError  # noqa: PLC0415
+
     try:
-        return _JINJA.from_string(text).render(context)
+        return _jinja().from_string(text).render(context)
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
         line = getattr(error, "lineno", None)
         message = f"the template fails{f' in line {line}' if line else ''} for {context['node']}: {error}"

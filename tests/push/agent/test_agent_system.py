@@ -144,6 +144,8 @@ def test_a_directory_has_no_packages_firewall_or_settings(folder: Target) -> Non
     assert {kind: able for kind, (able, _) in observed["facts"]["can"].items()} == {
         "packages": False,
         "accounts": False,
+        "users": False,
+        "compile": True,
         "firewall": False,
         "sysctl": False,
     }

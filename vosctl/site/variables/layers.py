@@ -9,7 +9,7 @@ from pathlib import Path
 from vosctl.errors import VosctlError
 from vosctl.site.inventory.load import Inventory
 from vosctl.site.problems import Problems
-from vosctl.site.text.loader import load_file, shown
+from vosctl.site.text.loader import load_file
 from vosctl.site.tree import Mapping
 from vosctl.site.variables.source import Source
 
@@ -48,7 +48,7 @@ def layers(
 def defaults() -> Mapping:
     """Return the packaged defaults."""
     problems = Problems()
-    tree = load_file(DEFAULTS, shown(DEFAULTS), problems)
+    tree = load_file(DEFAULTS, str(DEFAULTS), problems)  # one name, whichever folder one stands in
     if problems.errors or not isinstance(tree, Mapping):
         detail = f": {problems.errors[0]}" if problems.errors else ""
         raise VosctlError(f"the packaged defaults cannot be read{detail}", hint="install vosctl again")

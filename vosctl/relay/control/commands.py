@@ -6,7 +6,17 @@ import logging
 import time
 from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple
 
-from vosctl.relay.control import admission, interfaces, jitter, legs, negotiate, proxying, report, sdp
+from vosctl.relay.control import (
+    admission,
+    interfaces,
+    jitter,
+    legs,
+    negotiate,
+    offered,
+    proxying,
+    report,
+    sdp,
+)
 from vosctl.relay.control.admission import Admission, Deadlines, LimitReachedError
 from vosctl.relay.control.calls import Branch, Calls, Party
 from vosctl.relay.control.config import Config, Peer
@@ -84,7 +94,7 @@ class Commands:
         found = self.calls.offered(request)
         if found is not None:
             old, side = found
-            return await self._place(old, _bound(old, request, side), side, request, description)
+            return await self._place(old, offered.bound(old, request, side), side, request, description)
         branch = self._begin(request)
         try:
             with self.admission.entering(self.config, branch):
@@ -113,7 +123,7 @@ class Commands:
             if not proxying.carries(self.config, request, description, peers):
                 await self._keep(replace(branch, bypass=True))
                 return {"result": "ok", "sdp": request.sdp}
-            branch = _at(branch, side, interfaces.places(self.config, request, description, peers))
+            branch = offered.at(branch, side, interfaces.places(self.config, request, description, peers))
         if not self._media.ready.is_set() and old is None and "load-limit" in request.words("supports"):
             raise LoadLimitError("the media process is not running")
         after = negotiate.offer(Step(self.config, request, branch, side), description)
@@ -190,7 +200,7 @@ class Commands:
                 Party(request.to_tag, names[1]),
             ),
             created=now,
-            dscp=_dscp(request, self.config.dscp),
+            dscp=offered.dscp(request, self.config.dscp),
         )
 
     def _name(self, request: Request, key: str, address: Optional[str]) -> str:
@@ -365,16 +375,6 @@ class Commands:
         return self.config.rtp_timeout if branch.answered else max(RING_SECONDS, self.config.rtp_timeout)
 
 
-def _at(branch: Branch, side: int, places: Tuple[interfaces.Place, interfaces.Place]) -> Branch:
-    """Return the branch as one that is relayed, at the places towards the party of ``side`` and towards the other."""
-    given = places if side == 0 else (places[1], places[0])
-    first, second = [
-        replace(party, interface=place.interface, address=place.address, advertised=place.advertised)
-        for party, place in zip(branch.parties, given)  # noqa: B905 (Python 3.9 has no strict=)
-    ]
-    return replace(branch, bypass=False, parties=(first, second))
-
-
 def _error(reason: str) -> Reply:
     return {"result": "error", "error-reason": reason}
 
@@ -385,19 +385,3 @@ def _short(value: Any) -> str:
 
 def _parties(branch: Branch) -> str:
     return " to ".join(party.name or "unnamed" for party in branch.parties)
-
-
-def _bound(branch: Branch, request: Request, side: int) -> Branch:
-    """Return the branch with what a further offer from ``side`` tells of its parties."""
-    sender = branch.parties[side]
-    label = request.text("label") or sender.label
-    branch = branch.with_party(side, replace(sender, source=request.source or sender.source, label=label))
-    other = branch.parties[1 - side]
-    if request.to_tag and not other.tag:
-        branch = branch.with_party(1 - side, other.tagged(request.to_tag))
-    return branch
-
-
-def _dscp(request: Request, configured: int) -> int:
-    text = request.text("tos")
-    return int(text) >> 2 if text.isdecimal() and int(text) <= 255 else configured

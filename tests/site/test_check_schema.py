@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,12 @@ def test_null_is_taken_anywhere_in_variables_because_it_removes():
     assert tree is not None
     check_schema(tree, Kind.VARS, problems)
     assert problems.found == []
+
+
+def test_packages_are_named_as_apt_and_dnf_do():
+    schema = json.loads((ROOT / "schemas/vars.json").read_text())
+    pattern = schema["properties"]["packages"]["items"]["pattern"]
+    for name in ("g++", "libc6-dev", "ImageMagick", "perl-DBI", "java-1.8.0-openjdk", "compat-gcc_34"):
+        assert re.search(pattern, name), name
+    for name in ("-y", "--allow-downgrades", "nginx=1.24", "a b", "./nginx.deb", "nginx;id", ""):
+        assert not re.search(pattern, name), name

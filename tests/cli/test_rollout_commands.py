@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 
 import pytest
 
 from vosctl.cli.main import run
 from vosctl.fleet import Fleet, HostSpec
-from vosctl.relay.ng import NgClient
+from vosctl.relay.ng import NgClient, NgError
 
 pytestmark = [pytest.mark.netns, pytest.mark.requires("iptables", "ipset")]
 
@@ -36,6 +37,7 @@ firewall:
   tests:
     a customer calls: {{src: 192.0.2.10, proto: udp, dport: 5060, expect: accept}}
     a stranger does not: {{src: 198.51.100.99, proto: tcp, dport: 22, expect: drop}}
+relay: {{limits: {{cps: 1000, concurrent: 3, duration: 1h}}}}
 gateways:
   acme:
     type: mapping
@@ -215,6 +217,43 @@ def test_calls_that_a_change_drops_take_it_back(fleet, site, vosctl, words):
     assert code == 6, out + err
     assert "health gate calls: 1 before, 0 now: more than 0 are gone" in out
     assert words() == ["calls stay", *before[1:]]
+
+
+def test_calls_that_are_refused_after_a_change_take_it_back(fleet, site, vosctl, words):
+    sdp = "v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n"
+    play = "serial: 1\n  health: [{check: errors, within: 3}]"
+    site.says("nobody calls", play=play, command="")
+    code, out, err = vosctl("apply", "site.yml", "-l", "edge-c")
+    assert code == 0, out + err
+
+    over, refused = threading.Event(), []
+    with fleet.inside("edge-c", lambda: NgClient(("127.0.0.1", 2223))) as relay:
+
+        def call_on() -> None:
+            for number in range(3_000):
+                if over.wait(0.02):
+                    break
+                try:
+                    relay.offer(f"many-{number}", "a", sdp)
+                except NgError:
+                    refused.append(number)
+
+        caller = threading.Thread(target=call_on)
+        caller.start()
+        try:
+            site.says("too many call", play=play, command="")
+            code, out, err = vosctl("apply", "site.yml", "-l", "edge-c")
+        finally:
+            over.set()
+            caller.join()
+        for number in range(3):
+            relay.delete(f"many-{number}", "a")
+    assert refused
+    assert code == 6, out + err
+    assert re.search(
+        r"health gate errors: (\d+) of \1 new calls were refused in 3 s, 1 per cent may be", out
+    ), out
+    assert words()[2] == "nobody calls"
 
 
 def test_what_the_kernel_has_loaded_is_proven_again(fleet, site, vosctl):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from textwrap import dedent
 
@@ -123,6 +124,7 @@ def test_rollout_in_ansibles_words() -> None:
             - {check: command, run: "nc -z sip 5060", where: controller, within: 3}
             - {check: command, run: [systemctl, is-active, kamailio]}
             - check: trace
+            - {check: errors, within: 30, loss: 0.5, refused: 2}
         """
     )
     assert not problems.found
@@ -139,6 +141,7 @@ def test_rollout_in_ansibles_words() -> None:
             Gate(Check.COMMAND, 3.0, run="nc -z sip 5060", where=Where.CONTROLLER),
             Gate(Check.COMMAND, run=("systemctl", "is-active", "kamailio")),
             Gate(Check.TRACE),
+            Gate(Check.ERRORS, 30.0, loss=Decimal("0.5"), refused=Decimal(2)),
         ),
     )
 

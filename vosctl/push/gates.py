@@ -23,6 +23,7 @@ RELAY_CONFIG = "/etc/vosctl/relay.json"
 _MOST_OUTPUT = 1 << 20
 _MOST_SAID = 300
 _MARGIN = 30.0
+_FEWEST = {"expected": 100, "offered": 10}  # of fewer packets or calls, a share says nothing
 
 
 def patient(options: PushOptions, gates: Sequence[Gate]) -> PushOptions:
@@ -74,6 +75,8 @@ class Health:
             return _relay(host, session, gate, desired)
         if gate.check is Check.CALLS:
             return self._lost(host, session, gate)
+        if gate.check is Check.ERRORS:
+            return _errors(host, session, gate)
         return _traced(host, session, desired)
 
     def _lost(self, host: Host, session: Session, gate: Gate) -> str:
@@ -105,6 +108,26 @@ def _relay(host: Host, session: Session, gate: Gate, desired: Desired) -> str:
     release = desired.release.digest if desired.release else None
     check = {"check": "relay", "within": gate.within, "config": config, "release": release}
     return _reason(_ask(host, session, check))
+
+
+def _errors(host: Host, session: Session, gate: Gate) -> str:
+    answer = _ask(host, session, {"check": "errors", "within": gate.within})
+    if not answer.get("ok"):
+        return _reason(answer)
+    return "; ".join(too_many(answer["errors"], gate))
+
+
+def too_many(counted: Mapping[str, int], gate: Gate) -> Iterator[str]:
+    """Yield what went wrong too often in the gate's seconds; a share of a few packets or calls says nothing."""
+    for part, whole, limit, words in (
+        ("lost", "expected", gate.loss, "packets were lost"),
+        ("refused", "offered", gate.refused, "new calls were refused"),
+    ):
+        found, of = counted.get(part, 0), counted.get(whole, 0)
+        if of >= _FEWEST[whole] and found * 100 > limit * of:
+            yield f"{found} of {of} {words} in {gate.within:g} s, {limit} per cent may be"
+    if counted.get("mismatches"):
+        yield f"{counted['mismatches']} streams look as if their key were wrong"
 
 
 def _command(host: Host, session: Session, gate: Gate) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 
 _SIZE = re.compile(r"([1-9][0-9]{0,5})(%)?")
@@ -26,6 +27,7 @@ class Check(Enum):
     CALLS = "calls"
     COMMAND = "command"
     TRACE = "trace"
+    ERRORS = "errors"
 
 
 class Where(Enum):
@@ -62,7 +64,8 @@ class Size:
 class Gate:
     """One thing that must hold on every node of a batch before the next begins.
 
-    ``within``: seconds in which it has to hold (``relay``), or in which the command has to end.
+    ``within``: seconds in which it has to hold (``relay``), in which the command has to end, or in which
+    errors are counted. ``loss``, ``refused``: per cent of packets and of new calls that may be.
     ``lost``: how many of a node's calls may be gone after the batch (None: none). ``run``: the command;
     a text is for ``/bin/sh -c``.
     """
@@ -72,6 +75,8 @@ class Gate:
     lost: Size | None = None
     run: str | tuple[str, ...] = ""
     where: Where = Where.NODE
+    loss: Decimal = Decimal(1)
+    refused: Decimal = Decimal(1)
 
     def __str__(self) -> str:
         if self.check is not Check.COMMAND:

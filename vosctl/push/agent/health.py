@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MAX_SECONDS = 3600.0
 MOST_SAID = 300
+_COUNTED = ("begun", "refused", "mismatches", "lost", "expected")
 
 
 def look(node: Node, request: dict[str, Any]) -> dict[str, Any]:
@@ -69,6 +70,33 @@ def _calls(node: Node, check: dict[str, Any]) -> dict[str, Any]:
     return {"calls": found if isinstance(found, int) else None}
 
 
+def _errors(node: Node, check: dict[str, Any]) -> dict[str, Any]:
+    """Count what goes wrong in the relay for some seconds from now: packets, new calls, suspected keys."""
+    before = _totals(node)
+    until = time.monotonic() + _seconds(check)
+    while time.monotonic() < until:
+        time.sleep(min(1.0, max(0.0, until - time.monotonic())))
+    after = _totals(node)
+    if after["uptime"] < before["uptime"]:
+        before = dict.fromkeys(before, 0)  # the relay's control began anew, and its counters with it
+    found = {name: max(0, after[name] - before[name]) for name in _COUNTED}
+    return {"errors": {**found, "offered": found["begun"] + found["refused"]}}
+
+
+def _totals(node: Node) -> dict[str, Any]:
+    """Return the relay's counters, those of the calls that run among them."""
+    found = relay.status(node)
+    totals = (found or {}).get("totals")
+    if found is None or not isinstance(totals, dict):
+        raise AgentError("io", f"no relay answers on {relay.RUN}/control.sock that counts errors")
+    legs = [leg for call in relay.calls(node) for leg in call.get("legs") or []]
+    running = {name: sum(max(0, int(leg.get(name) or 0)) for leg in legs) for name in ("lost", "expected")}
+    return {
+        "uptime": found.get("uptime", 0),
+        **{name: int(totals.get(name) or 0) + running.get(name, 0) for name in _COUNTED},
+    }
+
+
 def _command(node: Node, check: dict[str, Any]) -> dict[str, Any]:
     """Run a command, in the directory that stands for the node where one does."""
     run = check.get("run")
@@ -106,4 +134,5 @@ _CHECKS: Mapping[str, Callable[[Node, dict[str, Any]], dict[str, Any]]] = {
     "calls": _calls,
     "command": _command,
     "loaded": _loaded,
+    "errors": _errors,
 }

@@ -246,6 +246,7 @@ class Daemon:
             "calls": len(self._commands.calls),
             "draining": self._drain.told(),
             "alerts": self._watch.raised,
+            "totals": self._commands.tally.totals(),
             "uptime": round(time.monotonic() - self._started, 3),
             "media": {
                 "up": up,

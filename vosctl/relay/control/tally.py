@@ -49,6 +49,16 @@ class Tally:
         """Count a call that was not let in because of ``limit``."""
         self.refused.update((name, limit) for name in branch.names or {""})
 
+    def totals(self) -> Dict[str, int]:
+        """Return what all gateways and trunks counted together: calls, and the packets of calls that ended."""
+        return {
+            "begun": sum(self.begun.values()),
+            "refused": sum(self.refused.values()),
+            "mismatches": sum(self.mismatches.values()),
+            "lost": sum(sums["lost"] for sums in self.traffic.values()),
+            "expected": sum(sums["expected"] for sums in self.traffic.values()),
+        }
+
     def add(self, branch: Branch, streams: List[Json]) -> None:
         """Add what the streams of an ended branch counted."""
         add_up(self.traffic, branch, streams)

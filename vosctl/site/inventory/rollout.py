@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
+
 from vosctl.site.problems import Problems
 from vosctl.site.rollout import Check, Gate, Order, Rollout, Size, Where
 from vosctl.site.tree import Mapping, Scalar, Sequence, Value
@@ -11,6 +13,7 @@ _OF = {
     Check.CALLS: frozenset({"check", "lost"}),
     Check.COMMAND: frozenset({"check", "within", "run", "where"}),
     Check.TRACE: frozenset({"check"}),
+    Check.ERRORS: frozenset({"check", "within", "loss", "refused"}),
 }
 
 
@@ -72,7 +75,17 @@ def _gate(item: Value, path: str, problems: Problems) -> Gate | None:
         lost=None if _text(lost) in ("0", "0%") else _size(lost, f"{path}.lost", problems),
         run=words,
         where=Where.CONTROLLER if _text(item.get("where")) == Where.CONTROLLER.value else Where.NODE,
+        loss=_percent(item.get("loss")),
+        refused=_percent(item.get("refused")),
     )
+
+
+def _percent(value: Value | None) -> Decimal:
+    """Return the percentage, 1 where none is written or it is none (the schema says so)."""
+    try:
+        return Decimal(_text(value) or 1)
+    except InvalidOperation:
+        return Decimal(1)
 
 
 def _text(value: Value | None) -> str:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from vosctl.push.agent import lock
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
-
-    from vosctl.push.agent.state import State
 
 KEPT = 100
 MOST_CHANGES = 40
@@ -71,11 +67,13 @@ def _update(record: dict[str, Any], entry: dict[str, Any]) -> None:
         record.update(result=_RESULTS[event], why=str(entry.get("why") or ""), ended=entry.get("time"))
 
 
-def read(state: State) -> list[dict[str, Any]]:
-    """Return the records of this node, oldest first, with how those stand that have not come to an end."""
-    records = fold(state.entries(1 << 20))
-    pending = state.pending() or {}
-    at_work = str(lock.holder(state.node) or "")
+def read(entries: Iterable[dict[str, Any]], pending: dict[str, Any], at_work: str) -> list[dict[str, Any]]:
+    """Return the records of this node, oldest first, with how those stand that have not come to an end.
+
+    ``pending`` is the apply that waits for its confirmation, empty where none does; ``at_work`` is what
+    the holder of the node's lock does, "" where nobody holds it.
+    """
+    records = fold(entries)
     for record in records:
         if record["id"] == pending.get("id"):
             record["result"] = {"applied": "waiting", "applying": "changing"}.get(

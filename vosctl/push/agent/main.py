@@ -226,7 +226,9 @@ def _history(state: State, request: dict[str, Any]) -> dict[str, Any]:
     from vosctl.push.agent import history  # noqa: PLC0415
 
     _recover(state)
-    return {"op": "history", "history": history.read(state)}
+    at_work = str(lock.holder(state.node) or "")
+    found = history.read(state.entries(1 << 20), state.pending() or {}, at_work)
+    return {"op": "history", "history": found}
 
 
 def _checked(state: State, request: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from vosctl.compile.desired import Desired
-from vosctl.push import bans, operations
+from vosctl.push import bans, operations, trunk_keys
 from vosctl.push.apply import Apply
 from vosctl.push.journal import Entry
 from vosctl.push.options import PushOptions
@@ -15,6 +15,7 @@ from vosctl.push.result import HostResult, Status
 from vosctl.push.rollout import RollOut, Watcher
 from vosctl.push.runner import run
 from vosctl.push.schedule import Batch
+from vosctl.secret import Secret
 from vosctl.site.model import Node, Site
 
 Results = dict[str, HostResult]
@@ -121,6 +122,16 @@ def facts_site(site: Site, *, options: PushOptions, processors: Sequence[Process
 def calls_site(site: Site, *, options: PushOptions, processors: Sequence[Processor] = ()) -> Results:
     """Return under ``calls`` in ``report`` what each selected node's relay carries now."""
     return run(_nodes(site), operations.Ask("calls"), options=options, processors=processors)
+
+
+def keys_site(
+    site: Site, *, salt: Secret, options: PushOptions, processors: Sequence[Processor] = ()
+) -> Results:
+    """Return under ``trunks`` in ``report`` what keys each selected node's relay holds, fingerprinted under ``salt``.
+
+    ``trunk_keys.disagreements`` compares them with the site.
+    """
+    return run(_nodes(site), trunk_keys.AskKeys(salt), options=options, processors=processors)
 
 
 def follow(

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from vosctl.cli.main import run
 from vosctl.push import api, trunk_keys
 from vosctl.push.options import PushOptions
 from vosctl.secret import Secret
@@ -90,3 +91,45 @@ def test_a_salt_that_a_table_could_be_made_for_is_refused(joined, salt):
 
 def test_the_relay_without_a_salt_tells_no_fingerprint(joined):
     assert "fingerprints" not in joined("aes128").a.ask("keys")["trunks"]["ab"]
+
+
+SITE = """all:
+  vars:
+    firewall: {{admin: [192.0.2.0/24]}}
+    keys: {{k1: {{value: {key}}}}}
+    trunks:
+      ab: {{ends: [edge-a, edge-b], encryption: aes128, key: k1}}
+  hosts:
+    edge-a: {{connection: local, root: {a}, relay: {{enabled: true, addresses: [192.0.2.1]}}}}
+    edge-b: {{connection: local, root: {b}, relay: {{enabled: true, addresses: [192.0.2.2]}}}}
+"""
+
+
+def test_vosctl_keys_tells_the_operator(joined, tmp_path, capfd):
+    value = "u7XkQ2mZr94TbnLe"
+    hosts = tmp_path / "hosts.yml"
+    call = joined("aes128")
+    hosts.write_text(SITE.format(key=value, a=call.a.root, b=call.b.root))
+    assert run(["keys", "-i", str(hosts)]) == 2
+    out, err = capfd.readouterr()
+    assert "  edge-a: key k1 is another one than the site's\n" in out, err
+    for node in (call.a, call.b):
+        node.keys["k1"] = value
+        node.write()
+        assert node.ask("reload") == {"ok": True}
+    call.place()
+    assert run(["keys", "--trunk", "ab", "-i", str(hosts)]) == 0
+    assert capfd.readouterr().out == (
+        "ab (edge-a - edge-b, aes128): new calls use k1\n"
+        "  edge-a: calls by key: k1: 1\n  edge-b: calls by key: k1: 1\n"
+        "  both ends hold the site's keys\n"
+    )
+    assert run(["keys", "--json", "-i", str(hosts)]) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out)["ab"]["disagreements"] == []
+    assert value not in out + err
+    assert run(["keys", "--trunk", "ac", "-i", str(hosts)]) != 0
+    assert "no trunk with keys is called ac" in capfd.readouterr().err
+    call.b.stop()
+    assert run(["keys", "-i", str(hosts)]) == 2
+    assert "edge-b: the relay does not answer" in capfd.readouterr().out

@@ -27,6 +27,7 @@ MODULES = {
     "history": "nodes",
     "init": "init",
     "inventory": "inventory",
+    "keys": "keys",
     "plan": "applying",
     "rollback": "nodes",
     "ssh-keyscan": "ssh_keyscan",

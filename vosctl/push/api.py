@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from vosctl.compile.desired import Desired
-from vosctl.push import bans, operations
+from vosctl.push import bans, operations, trunk_keys
 from vosctl.push.apply import Apply
 from vosctl.push.drain import Drain
 from vosctl.push.journal import Entry
@@ -16,6 +16,7 @@ from vosctl.push.result import HostResult, Status
 from vosctl.push.rollout import RollOut
 from vosctl.push.runner import run
 from vosctl.push.schedule import Batch
+from vosctl.secret import Secret
 from vosctl.site.model import Node, Site
 
 Results = dict[str, HostResult]
@@ -143,6 +144,16 @@ def drain_site(
 ) -> Results:
     """Drain each selected node's relay, or take that back. Errors are in the results, never raised."""
     return run(_nodes(site), drain, options=options, processors=processors)
+
+
+def keys_site(
+    site: Site, *, salt: Secret, options: PushOptions, processors: Sequence[Processor] = ()
+) -> Results:
+    """Return under ``trunks`` in ``report`` what keys each selected node's relay holds, fingerprinted under ``salt``.
+
+    ``trunk_keys.disagreements`` compares them with the site.
+    """
+    return run(_nodes(site), trunk_keys.AskKeys(salt), options=options, processors=processors)
 
 
 def follow(

@@ -189,6 +189,12 @@ def _calls(state: State, request: dict[str, Any]) -> dict[str, Any]:
     return {"op": "calls", "calls": relay.calls(state.node)}
 
 
+def _keys(state: State, request: dict[str, Any]) -> dict[str, Any]:
+    from vosctl.push.agent import relay  # noqa: PLC0415
+
+    return {"op": "keys", "trunks": relay.keys(state.node, str(request.get("salt")))}
+
+
 def _counters(state: State, request: dict[str, Any]) -> dict[str, Any]:
     del request
     from vosctl.push.agent import counters  # noqa: PLC0415
@@ -265,6 +271,7 @@ _HANDLERS: Mapping[str, Callable[[State, dict[str, Any]], dict[str, Any]]] = {
     "facts": _facts,
     "calls": _calls,
     "drain": _drain,
+    "keys": _keys,
     "counters": _counters,
     "ban": _ban,
     "unban": _unban,

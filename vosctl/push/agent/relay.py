@@ -55,15 +55,25 @@ def status(node: Node) -> dict[str, Any] | None:
 
 def calls(node: Node) -> list[Any]:
     """Return the relay's calls; raises AgentError when none answers, or with the relay's own words."""
-    answer = ask(node, {"cmd": "calls"}, seconds=SECONDS)
+    found = _asked(node, {"cmd": "calls"}).get("calls")
+    return found if isinstance(found, list) else []
+
+
+def keys(node: Node, salt: str) -> dict[str, Any]:
+    """Return the trunks' key ids with fingerprints under ``salt``; raises AgentError as ``calls`` does."""
+    found = _asked(node, {"cmd": "keys", "salt": salt}).get("trunks")
+    return found if isinstance(found, dict) else {}
+
+
+def _asked(node: Node, request: dict[str, Any]) -> dict[str, Any]:
+    answer = ask(node, request, seconds=SECONDS)
     if answer is None:
         raise AgentError("io", f"the relay does not answer on {RUN}/control.sock", hint=HINT, item=SERVICE)
     if not answer.get("ok"):
         raise AgentError(
             "io", f"the relay: {answer.get('error', 'no reason given')}", hint=HINT, item=SERVICE
         )
-    found = answer.get("calls")
-    return found if isinstance(found, list) else []
+    return answer
 
 
 def reload(node: Node) -> bool:

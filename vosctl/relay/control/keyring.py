@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 from typing import Any, Awaitable, Callable, Dict, Tuple
 
@@ -15,6 +16,18 @@ LOG = logging.getLogger(__name__)
 
 Json = Dict[str, Any]
 Changed = Tuple[Config, Dict[str, Change]]
+
+
+# Characters of a salt: 32 hexadecimal digits are 128 bits, so that no table of fingerprints can be made before.
+LEAST_SALT, MOST_SALT = 32, 128
+
+
+def fingerprint(salt: str, kid: str, value: str) -> str:
+    """Return HMAC-SHA-256 (RFC 2104) over a key id and its key, under a salt that is used once; 32 hex digits.
+
+    Short keys can be guessed from it by who has the salt, too: keep neither.
+    """
+    return hmac.new(salt.encode(), f"{kid}\0{value}".encode(), "sha256").hexdigest()[:32]
 
 
 class Keyring:
@@ -44,17 +57,24 @@ class Keyring:
             "retire": self._retire,
         }
 
-    async def _keys(self, _request: Json) -> Json:
+    async def _keys(self, request: Json) -> Json:
+        """Tell of each trunk its keys; with a ``salt`` also their fingerprints, which two ends can compare."""
+        salt = request.get("salt")
+        if salt is not None and not (isinstance(salt, str) and LEAST_SALT <= len(salt) <= MOST_SALT):
+            return {"ok": False, "error": f"salt: a text of {LEAST_SALT} to {MOST_SALT} characters"}
+        config = self._rotation.merge(self.files)
         trunks = {}
-        for name, peer in self._rotation.merge(self.files).peers.items():
+        for name, peer in config.peers.items():
             if peer.is_trunk and peer.mode in KEY_LENGTHS:
-                held = holders(self._calls, name)
                 trunks[name] = {
                     "mode": peer.mode,
                     "key": peer.key,
                     "accept": list(peer.accept),
-                    "calls": held,
+                    "calls": holders(self._calls, name),
                 }
+                if salt is not None:
+                    prints = {kid: fingerprint(salt, kid, config.keys[kid]) for kid in peer.accept}
+                    trunks[name]["fingerprints"] = prints
         return {"ok": True, "trunks": trunks}
 
     async def _stage(self, request: Json) -> Json:

@@ -24,7 +24,7 @@ RESET = (
     "rm -rf /etc/vosctl /var/lib/vosctl /run/vosctl /etc/voice /etc/sysctl.d/90-vo* /root/.ansible"
     "; rm -f /etc/systemd/system/vosctl-* /etc/modules-load.d/vosctl.conf; rm -rf /etc/systemd/system/*.d/50-vosctl*"
     "; for six in '' 6; do for t in raw mangle nat filter; do ip${six}tables -t $t -F 2>/dev/null"
-    "; ip${six}tables -t $t -X 2>/dev/null; done; done; ipset destroy; true"
+    "; ip${six}tables -t $t -X 2>/dev/null; done; done; ipset destroy; mkdir -p /etc/voice"
 )
 
 _SIGNATURES = 36

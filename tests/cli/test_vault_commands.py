@@ -211,7 +211,8 @@ def test_people_come_and_go(site):
     said = site.run(VOSCTL, "validate", code=1, **mine)
     assert "vault-removed" in said and "alice" in said
     assert "removed on" in site.vault("recipients", "list")
-    assert "damaged" in site.vault("recipients", "add", "bob", public[:-1] + "_", code=64)
+    damaged = public[:-3] + ("x" if public[-3] != "x" else "y") + public[-2:]
+    assert "damaged" in site.vault("recipients", "add", "bob", damaged, code=64)
 
 
 def test_plain_secrets_are_found(site):

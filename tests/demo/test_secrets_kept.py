@@ -73,7 +73,7 @@ class Watch(threading.Thread):
             about = path.stat()
         except OSError:
             return
-        self.kept.add(path.name)
+        self.kept.add(path.name.removeprefix(".").removesuffix(".vosctl-new"))  # it may be just in the making
         if about.st_mode & 0o077 or LOUD.search(str(path.relative_to(self._folder))):
             self.found.add(f"{path} with mode {about.st_mode & 0o777:o}")
 

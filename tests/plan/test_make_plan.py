@@ -8,9 +8,10 @@ import pytest
 from plan_samples import KEY, RULES, file_state, saved
 
 from vosctl.compile.desired import Desired, File, Service, Sysctl
-from vosctl.plan.change import Action, Change, Kind, Plan, Risk
+from vosctl.plan.change import Action, Change, Kind, Plan
 from vosctl.plan.make import make_plan, only_drift
 from vosctl.plan.observed import parse
+from vosctl.plan.risk import Risk
 
 RELAY_JSON = "/etc/vosctl/relay.json"
 KEYS_JSON = "/etc/vosctl/relay-keys.json"

@@ -11,9 +11,10 @@ from plan_samples import KEY, file_state, saved
 
 from vosctl.plan import json as as_json
 from vosctl.plan import markdown, text
-from vosctl.plan.change import Action, Change, Held, Kind, Plan, Risk
+from vosctl.plan.change import Action, Change, Held, Kind, Plan
 from vosctl.plan.make import make_plan
 from vosctl.plan.observed import SshPath, parse
+from vosctl.plan.risk import Risk
 
 GOLDEN = Path(__file__).parent / "golden"
 

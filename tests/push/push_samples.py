@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,15 @@ from vosctl.push.result import HostResult
 from vosctl.site.model import Connection
 
 KEY = "Zx9TrunkKeyNobodyMaySee1"
+
+
+def sshd(fleet: Any, name: str, config: str, port: int) -> None:
+    """Start another sshd on a host and return when it listens, which is a moment after its command is done."""
+    fleet.exec(name, ["/usr/sbin/sshd", "-f", config])
+    until = time.monotonic() + 20
+    while not fleet.exec(name, ["ss", "-Hltn", f"sport = :{port}"]).stdout:
+        assert time.monotonic() < until, f"no sshd on port {port} of {name}"
+        time.sleep(0.05)
 
 
 def connection(host: str = "localhost", *, root: Path | None = None, **fields: Any) -> Connection:

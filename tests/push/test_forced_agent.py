@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from push_samples import connection, desired_of, options, site_of
+from push_samples import connection, desired_of, options, site_of, sshd
 
 from vosctl.errors import HostError, LockedError, UnreachableError
 from vosctl.push import api, channel
@@ -41,7 +41,7 @@ def forced(fleet, tmp_path_factory):
         ],
     )
     fleet.exec("edge-a", ["sh", "-c", f"echo 'ForceCommand python3 /root/forced.py' >> {config}"])
-    fleet.exec("edge-a", ["/usr/sbin/sshd", "-f", config])
+    sshd(fleet, "edge-a", config, PORT)
     known = tmp_path_factory.mktemp("forced") / "known_hosts"
     key = next(line for line in fleet.known_hosts.read_text().splitlines() if "10.231.0.2" in line).split()[
         1:3

@@ -9,7 +9,8 @@ from push_samples import KEY, Recorder, connection, desired_of, options, site_of
 
 from vosctl.compile.desired import Desired, File, Hook, IpSet, Ruleset, Service, Sysctl
 from vosctl.errors import HostError, RolledBackError
-from vosctl.plan.change import Action, Kind, Risk
+from vosctl.plan.change import Action, Kind
+from vosctl.plan.risk import Risk
 from vosctl.push import api
 from vosctl.push.result import Status, exit_code
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from push_samples import connection, options, site_of
+from push_samples import connection, options, site_of, sshd
 
 from vosctl.errors import UnreachableError
 from vosctl.push import api
@@ -66,7 +66,7 @@ def server(fleet, authority):
         if started:
             stop = "kill $(cat /run/login.pid); while [ -e /run/login.pid ]; do sleep 0.02; done"
             fleet.exec("edge-a", ["sh", "-c", stop])
-        fleet.exec("edge-a", ["/usr/sbin/sshd", "-f", "/etc/ssh/fleet/login_config"])
+        sshd(fleet, "edge-a", "/etc/ssh/fleet/login_config", PORT)
         started.append(how)
 
     start()

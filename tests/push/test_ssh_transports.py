@@ -9,7 +9,7 @@ from time import monotonic
 from types import SimpleNamespace
 
 import pytest
-from push_samples import connection, options, site_of
+from push_samples import connection, options, site_of, sshd
 
 from vosctl.errors import HostError, NoAnswerError, UnreachableError, UsageError
 from vosctl.push import api
@@ -120,7 +120,7 @@ def test_server_that_comes_up_between_two_tries_is_reached(connect, fleet):
     known.write_text(f"[{HOST}]:2299 {' '.join(line.split()[1:3])}\n")
 
     def start(_seconds: float) -> None:
-        fleet.exec("edge-a", ["/usr/sbin/sshd", "-f", "/etc/ssh/fleet/late"])
+        sshd(fleet, "edge-a", "/etc/ssh/fleet/late", 2299)
 
     try:
         connect(port=2299, tries=2, sleep=start, known_hosts=known).close()

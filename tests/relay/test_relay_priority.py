@@ -75,13 +75,16 @@ def test_low_latency_keeps_each_core_awake_at_the_lowest_priority(nodes) -> None
     cores = os.sched_getaffinity(0)
     free = scheduled(media, os.SCHED_OTHER)
     assert free == [cores] * len(free)
+    assert not node.ask("status")["media"]["low_latency"]
     assert not low_latency(node, on=True)
+    assert node.ask("status")["media"]["low_latency"]
     until(lambda: len(scheduled(media, os.SCHED_IDLE)) == len(cores))
     one_each = sorted([{core} for core in cores], key=min)
     assert sorted(scheduled(media, os.SCHED_IDLE), key=min) == one_each
     assert sorted((each for each in scheduled(media, os.SCHED_OTHER) if len(each) == 1), key=min) == one_each
     assert "low_latency: must be true or false" in low_latency(node, on="yes")
     assert not low_latency(node, on=False)
+    assert not node.ask("status")["media"]["low_latency"]
     assert scheduled(media, os.SCHED_IDLE) == []
     assert scheduled(media, os.SCHED_OTHER) == free
 

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.text import Text
 
 from vosctl.cli.main import run
+from vosctl.plan.risk import Level, Risk
 from vosctl.report.review import print_review
 from vosctl.report.review_markdown import LIMIT, render
 from vosctl.review.model import Area, Finding, NodeReview, Review, State
-from vosctl.review.risk import Level, Risk
 from vosctl.site.tree import Mark
 
 MAIN = "inventory/group_vars/all/main.yml"

@@ -14,13 +14,13 @@ from vosctl.cli.loading import site_options_of
 from vosctl.cli.options import NodeArguments, SiteArguments, node_options, site_options
 from vosctl.cli.screen import output
 from vosctl.errors import UsageError
+from vosctl.plan.risk import Level, Risk
 from vosctl.report.review import as_json, print_review
 from vosctl.report.review_markdown import render
 from vosctl.report.review_sarif import as_sarif
 from vosctl.review.make import review as make_review
 from vosctl.review.model import Review
 from vosctl.review.revisions import portable, read_revision
-from vosctl.review.risk import Level, Risk
 from vosctl.site.revision import top_folder
 
 FOUND = 5

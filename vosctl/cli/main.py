@@ -23,7 +23,8 @@ INTERRUPTED = 130
 @click.group(
     commands=Commands(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 fine, 1 wrong input, 2 a node failed, 4 a node was unreachable, 6 rolled back, "
+    epilog="Exit codes: 0 fine, 1 wrong input, 2 a node failed, 4 a node was unreachable, 5 a risk that "
+    "diff --fail-on names, 6 rolled back, "
     "64 wrong usage; 3 changes pending, with --detailed-exitcode only.",
 )
 @click.version_option(__version__, prog_name="vosctl")

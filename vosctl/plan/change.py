@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from vosctl.plan.risk import Risk
 from vosctl.plan.traffic import Revision
 
 
@@ -37,14 +38,6 @@ class Action(Enum):
     STOP = "stop"
     ENABLE = "enable"
     DISABLE = "disable"
-
-
-class Risk(Enum):
-    """Why a person may want to look twice."""
-
-    RESTARTS_RELAY = "restarts-relay"
-    STOPS_SERVICE = "stops-service"
-    CUTS_CONTROLLER = "cuts-controller"
 
 
 @dataclass(frozen=True, slots=True)

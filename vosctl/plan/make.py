@@ -8,8 +8,9 @@ from dataclasses import replace
 from vosctl.compile.desired import Desired
 from vosctl.plan import compare, lockout
 from vosctl.plan import filter as packet_filter
-from vosctl.plan.change import Action, Change, Held, Kind, Plan, Risk
+from vosctl.plan.change import Action, Change, Held, Kind, Plan
 from vosctl.plan.observed import Observed
+from vosctl.plan.risk import Risk
 from vosctl.plan.services import services
 from vosctl.plan.traffic import revisions
 from vosctl.plan.users import users

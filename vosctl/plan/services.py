@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from vosctl.compile.desired import Desired, Service
-from vosctl.plan.change import Action, Change, Kind, Risk
+from vosctl.plan.change import Action, Change, Kind
 from vosctl.plan.observed import Observed, ServiceState
+from vosctl.plan.risk import Risk
 
 RELAY = "vosctl-relay"
 _RELEASE_LINK = "/opt/vosctl/current/"

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from vosctl.plan.printable import printable
+from vosctl.plan.risk import Level
 from vosctl.review.model import Finding, NodeReview, Review, State
-from vosctl.review.risk import Level
 
 SIGNS = {Level.ERROR: "!!", Level.WARNING: " !", Level.NOTE: " i", None: "  "}
 # Blue and yellow are told apart, in sixteen colours too, with every kind of colour vision; the signs and words say the same.

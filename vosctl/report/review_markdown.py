@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 from vosctl.plan.printable import printable
+from vosctl.plan.risk import Level
 from vosctl.report.review import headline, in_repository, names, title, where
 from vosctl.review.model import Finding, NodeReview, Review
-from vosctl.review.risk import Level
 
 LIMIT = 60_000
 """Bytes; GitHub takes comments of up to 65,536 characters."""

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import vosctl
+from vosctl.plan.risk import Risk
 from vosctl.report.review import in_repository, names, where
 from vosctl.review.model import Finding, Review
-from vosctl.review.risk import Risk
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 

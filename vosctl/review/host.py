@@ -7,9 +7,9 @@ from typing import Any
 
 from vosctl.compile.desired import Desired, File, Service
 from vosctl.plan.difference import secret_diff, unified
+from vosctl.plan.risk import Risk
 from vosctl.plan.services import RELAY
 from vosctl.review.model import Area, Finding
-from vosctl.review.risk import Risk
 from vosctl.review.words import members, moved
 
 _UNIT = f"/etc/systemd/system/{RELAY}.service"

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from vosctl.compile.desired import Desired
 from vosctl.compile.site import compile_site
+from vosctl.plan.risk import Risk
 from vosctl.review.gateways import Owners, gateways
 from vosctl.review.host import host
 from vosctl.review.model import Area, Finding, NodeReview, Review, State
 from vosctl.review.money import Ends, rates
-from vosctl.review.risk import Risk
 from vosctl.review.same import Sameness, affected
 from vosctl.review.settings import settings
 from vosctl.review.traffic import Traffic, traffic

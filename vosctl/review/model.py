@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from vosctl.review.risk import Level, Risk
+from vosctl.plan.risk import Level, Risk
 from vosctl.site.tree import Mark
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from vosctl.plan.risk import Risk
 from vosctl.review.model import Area, Finding
-from vosctl.review.risk import Risk
 from vosctl.review.words import members, some
 from vosctl.site.places import joined
 from vosctl.site.tree import Mapping, Mark, Scalar, Sequence, Value, plain

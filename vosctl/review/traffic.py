@@ -9,8 +9,8 @@ from vosctl.compile.desired import Desired, IpSet, Ruleset
 from vosctl.firewall.analysis.compare import Moved, compare
 from vosctl.firewall.analysis.narrow import narrow
 from vosctl.firewall.simulate.walk import Fate
+from vosctl.plan.risk import Risk
 from vosctl.review.model import Area, Finding
-from vosctl.review.risk import Risk
 from vosctl.review.words import some
 from vosctl.site.model import Node
 from vosctl.site.written import Places

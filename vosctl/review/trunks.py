@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from vosctl.plan.risk import Risk
 from vosctl.review.model import Area, Finding
-from vosctl.review.risk import Risk
 from vosctl.review.same import Sameness
 from vosctl.review.words import codecs, members, moved, said, some
 from vosctl.site.model import Encryption, Key, Node, Trunk

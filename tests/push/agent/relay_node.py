@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import re
 import subprocess
+import tarfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +32,20 @@ def archive() -> bytes:
     return build_release().archive
 
 
+def rebuilt(change: Callable[[str, bytes], bytes]) -> bytes:
+    """The release with each file's content as ``change`` returns it for the file's name and content."""
+    out = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(archive())) as old,
+        tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as new,
+    ):
+        for member in old:
+            data = change(member.name, old.extractfile(member).read())
+            member.size = len(data)
+            new.addfile(member, io.BytesIO(data))
+    return gzip.compress(out.getvalue(), 1, mtime=0)
+
+
 def wanted(*, files: int = FILES, other: bool = False, unit: bool = True, **change: Any) -> Wanted:
     """A node with the relay; ``other``: of another release, with the same program in it."""
     config = {
@@ -39,7 +57,7 @@ def wanted(*, files: int = FILES, other: bool = False, unit: bool = True, **chan
     found = Wanted().file("/etc/vosctl/relay.json", json.dumps(config).encode(), reload="vosctl-relay")
     found.file(
         "/etc/vosctl/relay-keys.json", b'{"version":1,"keys":{}}',
-        mode=0o640, group=ACCOUNT, secret=True, reload="vosctl-relay",
+        mode=0o600, owner=ACCOUNT, group=ACCOUNT, secret=True, reload="vosctl-relay",
     )  # fmt: skip
     if unit:
         found.file(UNIT, render("relay/vosctl-relay.service.j2", calls=100, files=files, account=ACCOUNT))

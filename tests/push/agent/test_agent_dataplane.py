@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import io
-import tarfile
 from collections.abc import Iterator
 from functools import cache
 
 import pytest
 from agent_client import PYTHON, Machine, Wanted
-from relay_node import ACCOUNT, NG, Talk, archive, pids, wanted
+from relay_node import ACCOUNT, NG, Talk, pids, rebuilt, wanted
 
 pytestmark = pytest.mark.netns
 
@@ -33,20 +30,13 @@ with NgClient({NG!r}) as client:
 @cache
 def foreign(note: bytes = b"") -> bytes:
     """The release as it comes from a controller of another architecture; ``note`` changes its signalling part."""
-    out = io.BytesIO()
-    with (
-        tarfile.open(fileobj=io.BytesIO(archive())) as old,
-        tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as new,
-    ):
-        for member in old:
-            data = old.extractfile(member).read()
-            if member.name.endswith(".so"):
-                data = data[:_MACHINE] + _S390 + data[_MACHINE + 2 :]
-            if member.name.endswith("control/daemon.py"):
-                data += note
-            member.size = len(data)
-            new.addfile(member, io.BytesIO(data))
-    return gzip.compress(out.getvalue(), 1, mtime=0)
+
+    def changed(name: str, data: bytes) -> bytes:
+        if name.endswith(".so"):
+            return data[:_MACHINE] + _S390 + data[_MACHINE + 2 :]
+        return data + note if name.endswith("control/daemon.py") else data
+
+    return rebuilt(changed)
 
 
 def wish(note: bytes = b"") -> Wanted:

@@ -67,7 +67,7 @@ def check_files(node: Booted | Machine) -> None:
         f"{COLLECTOR[1:]}/vosctl.prom"
     )
     assert shown.splitlines() == [
-        f"etc/vosctl/relay-keys.json root:{ACCOUNT} 640",
+        f"etc/vosctl/relay-keys.json {ACCOUNT}:{ACCOUNT} 600",
         "etc/vosctl/relay.json root:root 644",
         f"run/vosctl-relay {owned} 755",
         f"run/vosctl-relay/control.sock {owned} 600",
@@ -191,18 +191,24 @@ class TestWithoutSystemd:
         )
         assert plain.run("stat -c %U /run/vosctl-relay/relay.log").strip() == ACCOUNT
 
-    def test_one_that_still_runs_as_root_goes_on_until_its_next_start(self, plain: Machine) -> None:
+    def test_one_that_still_runs_as_root_is_emptied_and_begins_anew_as_its_own_user(
+        self, plain: Machine
+    ) -> None:
         old = wanted()
         old.services[0]["supervise"] = old.services[0]["supervise"][:2]
-        old.files[KEYS].update(mode=0o600, group="root")
+        old.files[KEYS].update(mode=0o600, owner="root", group="root")
         plain.settle(old)
         before = pids(plain)
         assert powers(plain.run(f"cat /proc/{before['media']}/status"))["users"] == {"0"}
-        plain.settle(wanted(other=True))
-        assert pids(plain)["media"] == before["media"]
-        plain.run(
-            f"/opt/vosctl/current/bin/vosctl-relay stop; /opt/vosctl/current/bin/vosctl-relay supervise --user {ACCOUNT}"
-        )
+        new = wanted(other=True)
+        new.services[0]["drain"] = 1
+        with Talk(plain, 500):
+            answer = plain.apply(new)
+            assert answer["op"] == "error"
+            assert "the relay has to be restarted, and 1 calls still run" in answer["error"]
+            assert pids(plain) == before
+        plain.settle(new)
+        assert pids(plain)["media"] != before["media"]
         check_powers(plain, seccomp=plain.run("sed -n 's/^Seccomp:\\t//p' /proc/self/status").strip())
         assert plain.run(f"find /run/vosctl-relay ! -user {ACCOUNT}") == ""
         # Going back, its keys are for root alone again: it has to begin anew, by the command of then.
@@ -263,4 +269,4 @@ def test_a_directory_has_no_accounts(folder) -> None:
     folder.settle(state)
     assert folder.settle(state)["changed"] == []
     keys = folder.path("/etc/vosctl/relay-keys.json")
-    assert (keys.owner(), keys.stat().st_mode & 0o777) == (folder.root.owner(), 0o640)
+    assert (keys.owner(), keys.stat().st_mode & 0o777) == (folder.root.owner(), 0o600)

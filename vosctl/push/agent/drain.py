@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import time
 
-from vosctl.push.agent import dataplane, process, relay, release, services, snapshot
+from vosctl.push.agent import dataplane, relay, release, services, snapshot
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
@@ -79,7 +78,8 @@ def _cuts(work: Work, item: dict[str, Any], action: str) -> bool:
     if action != "upgrade" or work.release is None:
         return action in ("stop", "restart")
     same = dataplane.same(work.node, release.name_of(work.release), work.archive)
-    return not same or not _hands_over(work.node, item)
+    found = services.runner(work.node, item)
+    return not same or found is None or not found.known or not services.hands_over(work.node, item, found)
 
 
 def _cuts_back(node: Node, found: dict[str, Any], record: dict[str, Any]) -> bool:
@@ -88,13 +88,11 @@ def _cuts_back(node: Node, found: dict[str, Any], record: dict[str, Any]) -> boo
         return record["action"] in ("start", "restart")
     link = (found.get("release") or {}).get("link")
     same = bool(link) and dataplane.same(node, str(link).rpartition("/")[2], None)
-    return not same or not _hands_over(node, record["item"])
-
-
-def _hands_over(node: Node, item: dict[str, Any]) -> bool:
-    found = services.runner(node, item)
-    now = found.identity() if found is not None and found.known else None
-    return now is not None and process.handles(now[0], signal.SIGUSR1)
+    item = record["item"]
+    runner = services.runner(node, item)
+    if not same or runner is None or not runner.known or not services.same_user(record, runner):
+        return True
+    return not services.hands_over(node, item, runner)
 
 
 def _empty(node: Node, seconds: float, tell: Tell) -> bool:

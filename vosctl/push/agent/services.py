@@ -94,7 +94,7 @@ def act(node: Node, item: dict[str, Any], action: str) -> None:
     if action == "stop" and _stopped_without_unit(node, item):
         return
     found = _known(node, item)
-    if action == "upgrade" and not _upgraded(found):
+    if action == "upgrade" and not _upgraded(node, item, found):
         action = "restart"
     if action == "reload":
         _reload(node, found)
@@ -134,10 +134,22 @@ def _known(node: Node, item: dict[str, Any]) -> Runner:
     return found
 
 
-def _upgraded(found: Runner) -> bool:
+def hands_over(node: Node, item: dict[str, Any], found: Runner) -> bool:
+    """Return whether the running relay can become another release.
+
+    It has to listen for that, and to be the user that its files are for: one of root's, from before it
+    had a user of its own, has none of root's powers and could not read them.
+    """
+    now = found.identity()
+    if now is None or not process.handles(now[0], signal.SIGUSR1):
+        return False
+    return not (node.is_machine and "--user" in (item.get("supervise") or ()) and process.user(now[0]) == 0)
+
+
+def _upgraded(node: Node, item: dict[str, Any], found: Runner) -> bool:
     """Tell the relay to become the release that the link names; return False when it cannot do that."""
     now = found.identity()
-    return now is not None and process.handles(now[0], signal.SIGUSR1) and process.send(*now, signal.SIGUSR1)
+    return now is not None and hands_over(node, item, found) and process.send(*now, signal.SIGUSR1)
 
 
 def _reload(node: Node, found: Runner) -> None:
@@ -177,7 +189,7 @@ def _run_again(node: Node, record: dict[str, Any], found: Runner) -> None:
     anew = record["action"] in ("start", "restart") and not _same(record["identity"], found.identity())
     if not found.running():
         act(node, record["item"], "start")
-    elif record["action"] and not _same_user(record, found):
+    elif record["action"] and not same_user(record, found):
         found.stop()
         if found.name == relay.SERVICE and record["user"] == 0:
             relay.give_back(node)
@@ -194,8 +206,8 @@ def _same(then: list[int] | None, now: tuple[int, int] | None) -> bool:
     return then is not None and now is not None and tuple(then) == now
 
 
-def _same_user(record: dict[str, Any], found: Runner) -> bool:
-    # A process can become another release, but no other user, and files may be for one of the two only.
+def same_user(record: dict[str, Any], found: Runner) -> bool:
+    """Return whether a service runs as the user of ``save``: it can become another release, but no other user."""
     now = found.identity()
     return now is None or record.get("user") in (None, process.user(now[0]))
 

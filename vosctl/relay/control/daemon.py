@@ -56,6 +56,7 @@ class Daemon:
         self._tasks: Set[asyncio.Task[None]] = set()
         self._quiet: Set[str] = set()
         self._media_pid = 0
+        self._low_latency = False
         self._missing = missing.data_plane()
         self._watch = Watch(self._commands, calls=self._listed, status=self._media_status)
 
@@ -147,7 +148,7 @@ class Daemon:
     async def _push(self, config: Config) -> None:
         keys = {kid: {"value": value} for kid, value in config.keys.items()}
         await self._media.request("keys", keys=keys)
-        await self._media.request(
+        reply = await self._media.request(
             "configure",
             ports=list(config.ports),
             addresses=list(config.bound),
@@ -155,6 +156,7 @@ class Daemon:
             timeout=config.rtp_timeout,
             low_latency=config.low_latency,
         )
+        self._low_latency = bool(reply.get("low_latency"))
 
     def _event(self, event: Json) -> None:
         kind, media_id = event.get("event"), str(event.get("call"))
@@ -251,6 +253,7 @@ class Daemon:
             "media": {
                 "up": up,
                 "pid": self._media_pid if up else None,
+                "low_latency": up and self._low_latency,
                 **({"missing": self._missing} if self._missing else {}),
             },
         }

@@ -26,7 +26,7 @@ class Commands:
     def __init__(self, plane: Plane, *, workers: int, file_limit: int) -> None:
         self._plane = plane
         self._workers = workers
-        self._low_latency = False
+        self._low_latency = self._low_latency_asked = False
         self._file_limit = file_limit
         self._keys = Keys()
         self._ports = Ports()
@@ -83,18 +83,19 @@ class Commands:
         self._keep_awake(on=low_latency)
         self.calls.dscp = dscp
         self.calls.set_timeout(round(timeout * 1000))
-        return {}
+        return {"low_latency": self._low_latency}
 
     def _keep_awake(self, *, on: bool) -> None:
-        if on == self._low_latency:
+        if on == self._low_latency_asked:
             return
+        self._low_latency_asked = on
         try:
             self._plane.low_latency(on=on)
         except OSError as error:
             _LOG.warning("low_latency: media goes on without: %s", error)
         else:
             _LOG.info("low_latency: %s", "on" if on else "off")
-        self._low_latency = on
+            self._low_latency = on
 
     def _add(self, request: Mapping[str, Any]) -> Json:
         name, number = _names(request)

@@ -22,7 +22,7 @@ struct hash {
 };
 
 static struct {
-    void *library;
+    void *handle;
     const char *(*version)(int);
     struct evp_ctx *(*ctx_new)(void);
     void (*ctx_free)(struct evp_ctx *);
@@ -43,7 +43,7 @@ static struct {
 /* dlsym gives an object pointer; POSIX lets it be copied into a function pointer. */
 static bool find(void *slot, const char *name)
 {
-    void *symbol = dlsym(crypto.library, name);
+    void *symbol = dlsym(crypto.handle, name);
     memcpy(slot, &symbol, sizeof symbol);
     return symbol != NULL;
 }
@@ -83,16 +83,16 @@ static void find_srtp(void)
 int vos_crypto_open(void)
 {
     static const char *const names[] = {"libcrypto.so.3", "libcrypto.so.1.1"};
-    if (crypto.library)
+    if (crypto.handle)
         return 0;
-    for (size_t i = 0; i < sizeof names / sizeof *names && !crypto.library; i++) {
-        crypto.library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-        if (crypto.library && !find_all()) {
-            dlclose(crypto.library);
-            crypto.library = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !crypto.handle; i++) {
+        crypto.handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+        if (crypto.handle && !find_all()) {
+            dlclose(crypto.handle);
+            crypto.handle = NULL;
         }
     }
-    if (!crypto.library)
+    if (!crypto.handle)
         return -ENOSYS;
     if (!find(&crypto.rc4_set_key, "RC4_set_key") || !find(&crypto.rc4, "RC4"))
         crypto.rc4 = NULL;
@@ -102,17 +102,17 @@ int vos_crypto_open(void)
 
 const char *vos_crypto(void)
 {
-    return crypto.library ? crypto.version(0) : "";
+    return crypto.handle ? crypto.version(0) : "";
 }
 
 uint32_t vos_modes(void)
 {
     uint32_t modes = 1u << VOS_NONE | 1u << VOS_XOR;
-    if (crypto.library)
+    if (crypto.handle)
         modes |= 1u << VOS_AES128;
-    if (crypto.library && crypto.hash[VOS_SHA1].init)
+    if (crypto.handle && crypto.hash[VOS_SHA1].init)
         modes |= 1u << VOS_SRTP_80 | 1u << VOS_SRTP_32;
-    if (crypto.library && crypto.cipher_ctrl)
+    if (crypto.handle && crypto.cipher_ctrl)
         modes |= 1u << VOS_SRTP_GCM;
     if (vos_rc4_known())
         modes |= 1u << VOS_RC4;
@@ -121,7 +121,7 @@ uint32_t vos_modes(void)
 
 struct vos_aes *vos_aes_new(const uint8_t key[16])
 {
-    if (!crypto.library)
+    if (!crypto.handle)
         return NULL;
     struct evp_ctx *ctx = crypto.ctx_new();
     if (ctx && crypto.encrypt_init(ctx, crypto.aes_128_ecb(), NULL, key, NULL) == 1 && crypto.set_padding(ctx, 0))
@@ -208,7 +208,7 @@ int vos_aes_blocks(struct vos_aes *aes, const uint8_t *in, uint8_t *out, size_t 
 
 bool vos_rc4_known(void)
 {
-    return crypto.library && crypto.rc4;
+    return crypto.handle && crypto.rc4;
 }
 
 void vos_rc4(const uint8_t *key, size_t key_len, size_t discard, uint8_t *data, size_t length)
@@ -230,7 +230,7 @@ void vos_rc4(const uint8_t *key, size_t key_len, size_t discard, uint8_t *data, 
 int vos_hmac_init(struct vos_hmac *hmac, enum vos_hash hash, const uint8_t *key, size_t key_len)
 {
     uint8_t inner[64], outer[64];
-    if (!crypto.library)
+    if (!crypto.handle)
         return -ENOSYS;
     if (key_len > sizeof inner)
         return -EINVAL;

@@ -6,9 +6,6 @@ TESTS  ?=
 PY     := $(VENV)/bin/python
 PLANE  := $(wildcard vosctl/relay/media/dataplane/*.[ch] vosctl/relay/media/build.py)
 
-# Those marked 'alone' place calls at a pace that other tests beside them would disturb; 5: nothing of that kind chosen.
-pytest = $(PY) -m pytest -m '$(1)' $(2) $(TESTS) || [ $$? -eq 5 ]
-
 .PHONY: help setup demo test lint format bench soak cross fuzz docs clean
 
 help: ## Show this.
@@ -26,8 +23,7 @@ demo: setup ## Apply the example site to two nodes, call through them, scan them
 	@$(VENV)/bin/vosctl demo run
 
 test: lint $(VENV)/.ready-tests ## Run every check and every test; TESTS=tests/site runs some.
-	@$(call pytest,not alone,--numprocesses auto --dist loadfile)
-	@$(call pytest,alone,)
+	@$(PY) scripts/tests.py $(TESTS)
 
 lint: setup ## ruff, mypy --strict, and the house's own rules.
 	@$(VENV)/bin/ruff check .

@@ -49,6 +49,45 @@ def run_script(directory: Path, name: str, *arguments: str) -> tuple[int, str]:
     return result.returncode, result.stdout + result.stderr
 
 
+LATE = """
+import os, pathlib, pytest
+def test_it():
+    seen = pathlib.Path(__file__).with_name("seen")
+    first = not seen.exists()
+    seen.touch()
+    assert not (first and "PYTEST_XDIST_WORKER" in os.environ), "too late beside others"
+@pytest.mark.alone
+def test_pace(): assert "PYTEST_XDIST_WORKER" not in os.environ
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "words"),
+    [
+        (LATE, 0, "PASSED ONLY ALONE, have a look: test_it.py"),
+        ("def test_it(): assert False\n", 1, "once more, with nothing beside them: test_it.py"),
+        ("import nothing_of_that_name\n", 2, ""),
+        ("def test_it(): pass\n", 0, ""),
+    ],
+)
+def test_what_fails_beside_others_is_run_once_more_alone(tmp_path, source, code, words):
+    (tmp_path / "test_it.py").write_text(source)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    alone: nothing beside it\n")
+    returned, said = run_script(tmp_path, "tests.py")
+    assert returned == code, said
+    assert words in said
+    assert ("PASSED ONLY ALONE" in said) == ("PASSED ONLY" in words)
+
+
+def test_many_failures_are_never_chance(tmp_path):
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    for number in range(6):
+        (tmp_path / f"test_{number}.py").write_text("def test_it(): assert False\n")
+    returned, said = run_script(tmp_path, "tests.py")
+    assert returned == 1
+    assert "once more" not in said
+
+
 @pytest.mark.requires("git")
 def test_long_modules_unfinished_words_and_unreadable_schemas_are_found(tmp_path):
     (tmp_path / "schemas").mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -73,6 +74,63 @@ def site(tmp_path):
 
 def text(site: Repository) -> str:
     return (site.folder / KEYS).read_text()
+
+
+def typed(site: Repository, *answers: str, words: tuple[str, ...]) -> tuple[int, str]:
+    """Run a command on a terminal of its own and type an answer at each prompt; return its exit code and all it showed."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(site.folder)
+        os.execve(words[0], words, {**site.env, "VOSCTL_VAULT_PASSWORD_FILE": ""})
+    shown, left = b"", list(answers)
+    try:
+        while chunk := os.read(terminal, 4096):
+            shown += chunk
+            if left and shown.count(b": ") > len(answers) - len(left) and shown.endswith(b": "):
+                os.write(terminal, left.pop(0).encode() + b"\n")
+    except OSError:  # the other end is closed
+        pass
+    finally:
+        os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
+
+
+def test_the_password_is_asked_for_on_a_terminal_and_not_shown(site):
+    code, shown = typed(site, "four drawn words here", words=(VOSCTL, "validate", "--ask-vault-pass"))
+    assert (code, "no errors" in shown, "Vault password: " in shown) == (0, True, True)
+    assert "four drawn words here" not in shown
+    code, shown = typed(site, "three other words", words=(VOSCTL, "validate", "-J"))
+    assert code == 1
+    assert "password" in shown and "three other words" not in shown
+    said = site.run("setsid", VOSCTL, "validate", "-J", code=64, VOSCTL_VAULT_PASSWORD_FILE="")
+    assert "there is no terminal to ask on" in said
+
+
+def test_a_new_password_is_asked_for_twice(site):
+    words = (VOSCTL, "vault", "recipients", "add", "oncall", "--passphrase", "--cost", "10", "-J")
+    code, shown = typed(site, "five words of my own", "five words of your own", words=words)
+    assert code == 64 and "the two differ" in shown, shown
+    answers = "five words of my own", "five words of my own", "four drawn words here"
+    code, shown = typed(site, *answers, words=words)
+    assert code == 0 and not [word for word in answers if word in shown], shown
+    site.password("mine", "five words of my own")
+    assert "no errors" in site.run(VOSCTL, "validate", VOSCTL_VAULT_PASSWORD_FILE="mine")
+
+
+def test_the_system_keyring_has_the_password(site):
+    mine = {
+        "VOSCTL_VAULT_PASSWORD_FILE": "", "XDG_DATA_HOME": str(site.folder / "data"),
+        "PYTHON_KEYRING_BACKEND": "keyrings.alt.file.PlaintextKeyring",
+    }  # fmt: skip
+    said = site.run(VOSCTL, "validate", "--vault-keyring", "voice", code=64, **mine)
+    assert "the keyring has no password of voice" in said and "keyring set voice vosctl" in said
+    keyring = str(Path(VOSCTL).with_name("keyring"))
+    site.run(keyring, "set", "voice", "vosctl", text="four drawn words here\n", **mine)
+    assert "no errors" in site.run(VOSCTL, "validate", "--vault-keyring", "voice", **mine)
+    locked = {**mine, "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
+    assert "the keyring cannot be asked" in site.run(
+        VOSCTL, "validate", code=64, VOSCTL_VAULT_KEYRING="voice", **locked
+    )
 
 
 def test_an_encrypted_site_is_read_as_a_plain_one(site):

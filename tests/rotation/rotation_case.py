@@ -1,0 +1,101 @@
+"""A site on directories, what it says and what its nodes hold, and rotations of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vosctl.demo.stage import program
+from vosctl.push.options import PushOptions
+from vosctl.relay import admin
+from vosctl.relay.paths import RelayPaths
+from vosctl.rotation.run import Told, Wishes
+from vosctl.site.read import SiteOptions, read_site
+
+TRUNKS = "inventory/group_vars/all/trunks.yml"
+ENDS = ("edge-a", "edge-b")
+OPTIONS = PushOptions(
+    holder="tester@here", home=Path("/nonexistent"), agent=False, system_ssh=False, confirm_window=20.0
+)
+QUICK = Wishes(wait=5.0, watch=0.0, patience=0.0, pause=0.05)
+SITE = SiteOptions()
+
+
+@dataclass
+class Ground:
+    """The site's folder and that of its nodes; ``text`` is what its file of trunks began as."""
+
+    site: Path
+    nodes: Path
+    text: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.text = self.trunks.read_text()
+
+    @property
+    def trunks(self) -> Path:
+        return self.site / TRUNKS
+
+    def reset(self) -> None:
+        self.trunks.write_text(self.text)
+        shutil.rmtree(self.site / "rotations", ignore_errors=True)
+        assert self.vosctl("apply").returncode == 0
+
+    def vosctl(self, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            (program(), *words),
+            cwd=self.site,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+            **more,
+        )
+
+    def ask(self, end: str, command: str, **fields: Any) -> dict[str, Any]:
+        return admin.ask(RelayPaths().below(self.nodes / end).control_socket, command, **fields)
+
+    def held(self, end: str, trunk: str = "ab") -> tuple[str, list[str]]:
+        """Return what a node's relay uses for new calls, and what it accepts."""
+        found = self.ask(end, "keys")["trunks"][trunk]
+        return found["key"], found["accept"]
+
+    def keys(self, end: str) -> dict[str, str]:
+        found = json.loads((self.nodes / end / "etc/vosctl/relay-keys.json").read_bytes())
+        keys: dict[str, str] = found["keys"]
+        return keys
+
+    def said(self, trunk: str = "ab") -> tuple[str, list[str]]:
+        """Return what the site's files say of a trunk."""
+        found, problems = read_site(SITE)
+        problems.raise_errors()
+        made = found.nodes["edge-a"].trunks[trunk]
+        return made.key.name, [key.name for key in made.accept]
+
+    def agrees(self, trunk: str = "ab") -> None:
+        """Check that the files and both nodes say the same, values included."""
+        said = self.said(trunk)
+        found, _ = read_site(SITE)
+        values = {key.name: key.value.reveal() for key in found.nodes["edge-a"].trunks[trunk].accept}
+        for end in ENDS:
+            assert self.held(end, trunk) == said
+            keys = self.keys(end)
+            assert {kid: keys[kid] for kid in said[1]} == values
+
+
+@dataclass
+class Heard:
+    """Remembers what a rotation tells."""
+
+    events: list[Told] = field(default_factory=list)
+
+    def told(self, event: Told) -> None:
+        self.events.append(event)
+
+    @property
+    def words(self) -> list[str]:
+        return [f"{event.step.value} {event.what}" for event in self.events]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vosctl.demo.stage import program
+from vosctl.push.event import HostFinished
 from vosctl.push.options import PushOptions
 from vosctl.relay import admin
 from vosctl.relay.paths import RelayPaths
-from vosctl.rotation.run import Told, Wishes
+from vosctl.rotation.events import Told, Wishes
 from vosctl.site.read import SiteOptions, read_site
 
 TRUNKS = "inventory/group_vars/all/trunks.yml"
@@ -99,3 +103,30 @@ class Heard:
     @property
     def words(self) -> list[str]:
         return [f"{event.step.value} {event.what}" for event in self.events]
+
+
+class Killer:
+    """Ends its process, as the kernel would, at the event that has this number; events of nodes count, too."""
+
+    def __init__(self, at: int) -> None:
+        self._left = at
+
+    def told(self, _event: object) -> None:
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def handle(self, event: object) -> None:
+        if isinstance(event, HostFinished):
+            self.told(event)
+
+
+def killed(at: int) -> int:
+    """Rotate ab in another process that is killed at event ``at``, and return how that process ended."""
+    code = f"from rotation_case import *; k = Killer({at}); rotate(SITE, OPTIONS, ['ab'], wishes=QUICK, watchers=[k], processors=[k])"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(
+        (sys.executable, "-c", code), env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return done.returncode

@@ -37,6 +37,18 @@ def with_mode(document: Document, trunk: str, mode: str) -> str:
     return _with_scalar(document, trunk, "encryption", mode)
 
 
+def with_key_mode(document: Document, key: str, mode: str) -> str:
+    """Return the body with a mode of its own for a key; as it is where the key has one."""
+    if find(document, "keys", key, "mode") is not None:
+        return document.body
+    return insert(document, ("keys", key, "mode"), values.render(values.string(mode)))
+
+
+def without_key_mode(document: Document, key: str) -> str:
+    """Return the body without a key's own mode; as it is where there is none."""
+    return _without(document, "keys", key, "mode")
+
+
 def with_accepted(document: Document, trunk: str, items: Sequence[str], *, keep: bool = True) -> str:
     """Return the body with ``items`` (YAML texts, as ``accepted`` returns them) in the trunk's accept list.
 

@@ -91,15 +91,18 @@ class Ends:
             raise RotationError(words, results=results)
         return results
 
-    def look(self, trunk: Trunk, site: Site | None = None) -> Look:
-        """Ask both ends what they hold, and hold that against ``trunk``; ``site`` where it is read already."""
+    def look(self, trunk: Trunk, site: Site | None = None, *, noise: bool = False) -> Look:
+        """Ask both ends what they hold, and hold that against ``trunk``; ``site`` where it is read already.
+
+        Suspected mismatches are asked for with ``noise`` only.
+        """
         site = replace(site or self.read(), selected=tuple(trunk.ends))
         salt = trunk_keys.new_salt()
         results = api.keys_site(site, salt=salt, options=self.options)
-        status = api.status_site(site, options=self.options)
+        status = api.status_site(site, options=self.options) if noise else {}
         return Look(
             calls={end: _calls(results[end], trunk.name) for end in trunk.ends},
-            mismatches={end: _mismatches(status[end]) for end in trunk.ends},
+            mismatches={end: _mismatches(status[end]) for end in status},
             wrong=trunk_keys.disagreements(trunk, results, salt),
             results=results,
         )

@@ -69,9 +69,9 @@ def _of_end(trunk: Trunk, result: HostResult | None, wanted: Mapping[str, str]) 
         words.append(f"new calls use key {found.get('key')}, the site says {current}")
     modes: Mapping[str, str] = found.get("modes") or {}
     words += [
-        f"key {key.name} is for {modes[key.name]}, the site says {trunk.mode_of(key).value}"
+        f"key {key.name} is for {mode}, the site says {trunk.mode_of(key).value}"
         for key in accepted(trunk)
-        if key.name in modes and modes[key.name] != trunk.mode_of(key).value
+        if (mode := modes.get(key.name, found.get("mode"))) != trunk.mode_of(key).value
     ]
     prints: Mapping[str, str] = found.get("fingerprints") or {}
     words += [f"key {kid} is not there" for kid in wanted if kid not in prints]

@@ -64,16 +64,17 @@ class Keyring:
         if salt is not None and not (isinstance(salt, str) and LEAST_SALT <= len(salt) <= MOST_SALT):
             return {"ok": False, "error": f"salt: a text of {LEAST_SALT} to {MOST_SALT} characters"}
         config = self._rotation.merge(self.files)
-        trunks = {}
+        trunks: Dict[str, Json] = {}
         for name, peer in config.peers.items():
             if peer.is_trunk and (peer.mode in KEY_LENGTHS or peer.mode == SRTP):
                 trunks[name] = {
                     "mode": peer.mode,
                     "key": peer.key or None,
                     "accept": list(peer.accept),
-                    "modes": {kid: peer.mode_of(kid) for kid in peer.accept},
                     "calls": holders(self._calls, name),
                 }
+                if peer.modes:
+                    trunks[name]["modes"] = dict(peer.modes)
                 if salt is not None:
                     prints = {kid: fingerprint(salt, kid, config.keys[kid]) for kid in peer.accept}
                     trunks[name]["fingerprints"] = prints

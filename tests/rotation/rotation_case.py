@@ -8,14 +8,17 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vosctl.demo import sdp
 from vosctl.demo.stage import program
 from vosctl.push.event import HostFinished
 from vosctl.push.options import PushOptions
 from vosctl.relay import admin
+from vosctl.relay.ng import NgClient
 from vosctl.relay.paths import RelayPaths
 from vosctl.rotation.events import Told, Wishes
 from vosctl.site.read import SiteOptions, read_site
@@ -23,7 +26,12 @@ from vosctl.site.read import SiteOptions, read_site
 TRUNKS = "inventory/group_vars/all/trunks.yml"
 ENDS = ("edge-a", "edge-b")
 OPTIONS = PushOptions(
-    holder="tester@here", home=Path("/nonexistent"), agent=False, system_ssh=False, confirm_window=20.0
+    holder="tester@here",
+    home=Path("/nonexistent"),
+    agent=False,
+    system_ssh=False,
+    confirm_window=20.0,
+    connect_timeout=3.0,
 )
 QUICK = Wishes(wait=5.0, watch=0.0, patience=0.0, pause=0.05)
 SITE = SiteOptions()
@@ -46,6 +54,8 @@ class Ground:
 
     def reset(self) -> None:
         self.trunks.write_text(self.text)
+        for end in ENDS:
+            self.reach(end)
         shutil.rmtree(self.site / "rotations", ignore_errors=True)
         assert self.vosctl("apply").returncode == 0
 
@@ -80,6 +90,45 @@ class Ground:
         made = found.nodes["edge-a"].trunks[trunk]
         return made.key.name, [key.name for key in made.accept]
 
+    def cut_off(self, end: str) -> None:
+        """Let nobody reach a node any more, from now on."""
+        path = self._here(end)
+        found = json.loads(path.read_text())
+        # Nobody there, or an sshd that nobody knows; the relay's address is written by itself.
+        found.update(connection="ssh", host="127.77.0.1")
+        del found["root"]
+        path.write_text(json.dumps(found) + "\n")
+
+    def reach(self, end: str) -> None:
+        path = self._here(end)
+        found = json.loads(path.read_text())
+        address = found["relay"]["addresses"][0]
+        found.update(connection="local", host=address, root=str(self.nodes / end))
+        path.write_text(json.dumps(found) + "\n")
+
+    def _here(self, end: str) -> Path:
+        return self.site / "inventory/host_vars" / end / "zz-here.yml"
+
+    def call(self, name: str) -> Callable[[], None]:
+        """Set a call up from acme to orbit over ab, and return what hangs it up."""
+        config = {end: json.loads((self.nodes / end / "etc/vosctl/relay.json").read_bytes()) for end in ENDS}
+        first, second = (NgClient(tuple(config[end]["ng"])) for end in ENDS)
+        phone, here = "10.231.0.10", config["edge-a"]["addresses"][0]
+        inward, outward = {"vos_from": "acme", "vos_to": "ab"}, {"vos_from": "ab", "vos_to": "orbit"}
+        offer = first.offer(name, "a", sdp.phone(phone, 4000), received_from=["IP4", phone], **inward)
+        second.offer(name, "a", offer, received_from=["IP4", here], **outward)
+        answer = sdp.phone("10.231.0.11", 4002)
+        answer = second.answer(name, "a", "b", answer, received_from=["IP4", "10.231.0.11"], **outward)
+        there = config["edge-b"]["addresses"][0]
+        first.answer(name, "a", "b", answer, received_from=["IP4", there], **inward)
+
+        def hang_up() -> None:
+            for relay in (first, second):
+                relay.delete(name, "a", to_tag="b")
+                relay.close()
+
+        return hang_up
+
     def agrees(self, trunk: str = "ab") -> None:
         """Check that the files and both nodes say the same, values included."""
         said = self.said(trunk)
@@ -105,6 +154,19 @@ class Heard:
         return [f"{event.step.value} {event.what}" for event in self.events]
 
 
+@dataclass
+class At:
+    """Does something once, when a rotation tells ``words``."""
+
+    words: str
+    do: Callable[[], object]
+
+    def told(self, event: Told) -> None:
+        if f"{event.step.value} {event.what}" == self.words:
+            self.words = ""
+            self.do()
+
+
 class Killer:
     """Ends its process, as the kernel would, at the event that has this number; events of nodes count, too."""
 
@@ -123,7 +185,8 @@ class Killer:
 
 def killed(at: int) -> int:
     """Rotate ab in another process that is killed at event ``at``, and return how that process ended."""
-    code = f"from rotation_case import *; k = Killer({at}); rotate(SITE, OPTIONS, ['ab'], wishes=QUICK, watchers=[k], processors=[k])"
+    code = f"from vosctl.rotation.run import rotate; from rotation_case import *; k = Killer({at}); "
+    code += "rotate(SITE, OPTIONS, ['ab'], wishes=QUICK, watchers=[k], processors=[k])"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(
         (sys.executable, "-c", code), env=environment, capture_output=True, text=True, check=False

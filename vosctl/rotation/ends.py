@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from vosctl.compile.desired import Desired, Release
@@ -12,6 +12,8 @@ from vosctl.push import api, trunk_keys
 from vosctl.push.options import PushOptions
 from vosctl.push.processor import Processor
 from vosctl.push.result import HostResult, exit_code
+from vosctl.push.rollout import GoBack
+from vosctl.push.runner import run
 from vosctl.push.schedule import Batch
 from vosctl.relay.release import build_release
 from vosctl.site.model import Site, Trunk
@@ -69,6 +71,19 @@ class Ends:
     def trunk(self, name: str) -> Trunk:
         """Return a trunk of the site as its files are now."""
         return trunks_of(self.read())[name]
+
+    def settle(self, ends: Sequence[str], holders: Collection[str]) -> None:
+        """Take back what a killed run of one of ``holders`` left unconfirmed on the ends, where they can be asked."""
+        site = replace(self.read(), selected=tuple(ends))
+        found = api.status_site(site, options=self.options)
+        left = {name: result.report.get("pending") or {} for name, result in found.items()}
+        ours = {
+            name: str(waiting["id"]) for name, waiting in left.items() if waiting.get("holder") in holders
+        }
+        if ours:
+            nodes = [site.nodes[name] for name in ours]
+            reasons = dict.fromkeys(ours, "left by a run that was killed")
+            run(nodes, GoBack(ours, reasons), options=self.options)
 
     def pending(self, ends: Sequence[str]) -> Results:
         """Return what an apply would change on the ends."""

@@ -101,6 +101,7 @@ class _Run:
     def go_on(self, state: State, *, back: bool) -> dict[str, Any]:
         """Bring a rotation under way to its end, or go back with it."""
         rotation = self._rotation(state)
+        rotation.settle()
         if back and not state.now.goes_back:
             rotation.turn()
         return rotation.go_on(rotation.state.now)

@@ -65,6 +65,7 @@ class State:
     - ``old`` and ``new`` are key ids, ``mode`` and ``new_mode`` the trunk's encryption before and after.
     - ``accept`` are the items of the trunk's accept list before, as they were written; None: there was no list.
     - ``retires`` are the key ids that the trunk accepted before.
+    - ``hand`` is who is at it, or was last.
     - ``files`` were changed on the way, named from the site's folder.
     - ``moded`` are the old keys that were given a mode of their own, because the trunk's changes.
     - ``done`` says of each step: when, who, how many calls held which key on each end, what became of the nodes.
@@ -82,6 +83,7 @@ class State:
     accept: list[str] | None
     retires: list[str]
     step: str = Step.STAGE.value
+    hand: str = ""
     files: list[str] = field(default_factory=list)
     moded: list[str] = field(default_factory=list)
     done: list[dict[str, Any]] = field(default_factory=list)

@@ -45,6 +45,7 @@ class Rotation:
         self._told = tell
         self.state = state
         self._edits = Edits()
+        self._touched: set[str] = set()
         self._doing: Mapping[Step, Callable[[], None]] = {
             Step.STAGE: self._stage,
             Step.ACTIVATE: self._activate,
@@ -105,8 +106,12 @@ class Rotation:
             raise RotationError(f"{error.filename}: {error.strerror}", code=1) from error
         self._tell(step, "done")
 
+    def settle(self) -> None:
+        """Take back what a killed run left unconfirmed on an end: the step is done again from its start."""
+        self._ends.settle(self.state.ends, {self.state.who, self.state.hand, self._who})
+
     def _enter(self, step: Step) -> None:
-        self.state.step = step.value
+        self.state.step, self.state.hand = step.value, self._who
         self._rotations.save(self.state)
 
     def _stopped(self, error: RotationError) -> RotationError:
@@ -226,7 +231,13 @@ class Rotation:
         self._tell(self.state.now, "written")
 
     def _apply(self) -> None:
-        results = self._ends.apply(self.state.ends)
+        try:
+            results = self._ends.apply(self.state.ends)
+        except RotationError as error:
+            # A node that was planned for may have got something; one that could not even be asked has not.
+            self._touched.update(name for name, result in error.results.items() if result.plan is not None)
+            raise
+        self._touched.update(results)
         self._tell(self.state.now, "applied")
         look = self._ends.look(self._ends.trunk(self.state.trunk), noise=self.state.now is Step.STAGE)
         if look.wrong:
@@ -252,7 +263,7 @@ class Rotation:
         """
         self._edits.undo()
         results = error.results if isinstance(error, RotationError) else {}
-        unknown = self._put_back(results) if results else []
+        unknown = self._put_back() if self._touched else []
         if unknown:
             self._enter(Step.REMOVE)
             hint = f"{', '.join(unknown)} may hold the new key, which nothing uses: --abort when it answers"
@@ -268,7 +279,7 @@ class Rotation:
             code=error.exit_code,
         )
 
-    def _put_back(self, results: Results) -> list[str]:
+    def _put_back(self) -> list[str]:
         """Bring ends that hold what the files do not say any more back to them; return those that nobody knows of."""
         trunk = self._ends.trunk(self.state.trunk)
         look = self._ends.look(trunk)
@@ -276,8 +287,8 @@ class Rotation:
         for end in trunk.ends:
             if not any(words.startswith(f"{end}: ") for words in look.wrong):
                 continue
-            if look.results[end].error is not None and results[end].plan is None:
-                continue  # it was gone before anything was sent to it
+            if end not in self._touched:
+                continue
             try:
                 self._ends.apply([end])
             except RotationError:

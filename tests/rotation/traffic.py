@@ -177,7 +177,9 @@ class Crowd:
         while not self._ready.empty():
             do, call = self._ready.get()
             if do is Signalling.set_up and call.targets:
-                heapq.heappush(self._heap, (time.monotonic() + self._random.random() * GAP, call.number, call))
+                heapq.heappush(
+                    self._heap, (time.monotonic() + self._random.random() * GAP, call.number, call)
+                )
             else:
                 self._end(call)
 
@@ -216,7 +218,9 @@ class Crowd:
             missing = call.sent - len(call.heard[side])
             self.done["lost"] += missing
             if missing:
-                self.spoilt.append(f"call {call.number} over {call.trunk}, to {side}: {missing} of {call.sent} lost")
+                self.spoilt.append(
+                    f"call {call.number} over {call.trunk}, to {side}: {missing} of {call.sent} lost"
+                )
         self.done["packets"] += 2 * call.sent
         self.done["calls"] += 1
         self._spare.append(call.phones)

@@ -39,7 +39,7 @@ def is_repository(folder: Path) -> bool:
 def foreign_changes(folder: Path, files: Iterable[Path]) -> str:
     """Return git's words on changes in ``files`` that nobody committed yet; "" where there are none."""
     names = [str(path.absolute()) for path in files]
-    return _git(folder, "status", "--porcelain", "--", *names).stdout.strip()
+    return _git(folder, "status", "--porcelain", "--", *names).stdout.rstrip()
 
 
 def commit(folder: Path, reports: Sequence[Mapping[str, Any]], *, sign: bool) -> str:

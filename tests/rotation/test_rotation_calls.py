@@ -19,6 +19,7 @@ from rotation_case import At, Heard
 
 from vosctl.demo import hosts
 from vosctl.demo.stage import change, copy_site, program
+from vosctl.errors import RelayError
 from vosctl.fleet import Fleet
 from vosctl.push.options import PushOptions
 from vosctl.relay import admin
@@ -31,10 +32,12 @@ from vosctl.site.model import Encryption
 from vosctl.site.read import SiteOptions, read_site
 from vosctl.vault.keys import Keys, using
 
-pytestmark = [pytest.mark.netns, pytest.mark.slow, pytest.mark.alone]
 CALLS = 300
 SECONDS = float(os.environ.get("VOSCTL_ROTATION_SECONDS", "0"))
 EVERY = float(os.environ.get("VOSCTL_ROTATION_EVERY", "0"))
+pytestmark = [
+    pytest.mark.netns, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(300 + SECONDS),
+]  # fmt: skip
 SALT = "0123456789abcdef" * 2
 PASSWORD = "four words drawn here"
 SITE = SiteOptions(playbook=Path("playbooks/site.yml"))
@@ -87,7 +90,7 @@ class Site:
         """Nobody reaches the edge any more, and its control process dies; its media must go on."""
         self.fleet.exec(edge, ["pkill", "-KILL", "-x", "sshd"], check=False)
         status = admin.ask(self.socket(edge), "status")
-        self.fleet.exec(edge, ["sh", "-c", "kill -9 $(pgrep -f 'vosctl-relay.* control')"], check=False)
+        self.fleet.exec(edge, ["kill", "-9", str(status["pid"])])
         self.killed = status["pid"]
 
     def live(self, edge: str) -> None:
@@ -96,6 +99,15 @@ class Site:
         while not self.fleet.exec(edge, ["ss", "-Hltn", "sport = :22"]).stdout:
             assert time.monotonic() < until
             time.sleep(0.05)
+        while self._control(edge) in {0, self.killed}:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+    def _control(self, edge: str) -> int:
+        try:
+            return int(admin.ask(self.socket(edge), "status")["pid"])
+        except RelayError:  # between two lives
+            return 0
 
     def socket(self, edge: str) -> Path:
         return self.fleet.root(edge) / "run/vosctl-relay/control.sock"

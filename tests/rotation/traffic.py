@@ -160,7 +160,7 @@ class Crowd:
         phones = self._spare.pop() if self._spare else (self._phone("customer"), self._phone("vendor"))
         trunk = TRUNKS[self._numbers % 2]
         self._numbers += 1
-        call = Call(self._numbers, trunk, self._random.randint(8, 28), phones)
+        call = Call(self._numbers, trunk, self._random.randint(5, 15), phones)
         for side in (0, 1):
             self._listening[phones[side].fileno()] = (call, side)
         self.up += 1

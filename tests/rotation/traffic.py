@@ -132,7 +132,7 @@ class Crowd:
             now = time.monotonic()
             if open_ and now >= due and self.up < self._count:
                 self._begin()
-                due = max(due + 0.012, now - 0.1)
+                due = max(due + 0.009, now - 0.1)
             if self._speak(now):
                 continue
             wait = min(self._heap[0][0] if self._heap else now + 0.05, now + 0.01) - time.monotonic()
@@ -160,7 +160,7 @@ class Crowd:
         phones = self._spare.pop() if self._spare else (self._phone("customer"), self._phone("vendor"))
         trunk = TRUNKS[self._numbers % 2]
         self._numbers += 1
-        call = Call(self._numbers, trunk, self._random.randint(5, 15), phones)
+        call = Call(self._numbers, trunk, self._random.randint(8, 20), phones)
         for side in (0, 1):
             self._listening[phones[side].fileno()] = (call, side)
         self.up += 1

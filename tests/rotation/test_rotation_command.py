@@ -79,7 +79,7 @@ def test_an_old_key_is_rotated_and_committed_signed(repository, tmp_path):
     looked = site.vosctl("rotate-keys", "ab", "--older-than", "30d", "--json")
     assert json.loads(looked.stdout) == {"would_rotate": []}
     told = silent(site.vosctl("keys", "--trunk", "ab"), site.keys("edge-a")[key])
-    assert f"  {key}, " in told.stdout
+    assert f"new calls use {key}, " in told.stdout
     assert "both ends hold the site's keys" in told.stdout
     status = json.loads(site.vosctl("status", "--json").stdout)
     assert status["edge-a"]["keys"]["ab"] == {"key": key, "age_days": 0, "due": False}
@@ -93,7 +93,7 @@ def test_what_stands_is_committed_for_another_machine_to_go_on(repository, tmp_p
     hang_up = site.call("long")
     done = silent(site.vosctl("rotate-keys", "ab", "--commit", "--wait", "1", "--watch", "0"))
     assert done.returncode == 2
-    assert "the rotation stopped at its step 'wait': 1 calls still hold ab-2026q4" in done.stderr
+    assert "the rotation stopped at its step 'wait': 1 call still on ab-2026q4" in done.stderr
     assert "--resume goes on, --abort goes back to the old key" in done.stderr
     assert "outcome=under-way step=wait" in git(site, "log", "-1", "--format=%B")
     hang_up()

@@ -96,7 +96,7 @@ def test_an_end_that_dies_later_only_delays_the_rotation(site, when, back):
 def test_calls_on_the_old_key_keep_it_until_they_end(site):
     hang_up = site.call("long")
     heard = Heard()
-    with pytest.raises(RotationError, match="1 calls still hold ab-2026q4, ab-2026q3") as caught:
+    with pytest.raises(RotationError, match="1 call still on ab-2026q4, ab-2026q3") as caught:
         rotate(SITE, OPTIONS, ["ab"], wishes=QUICK, watchers=[heard])
     assert caught.value.exit_code == 2
     key, accept = site.said()
@@ -117,7 +117,7 @@ def test_the_way_back_waits_for_calls_on_the_new_key(site):
     stop = At("retire begun", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         rotate(SITE, OPTIONS, ["ab"], wishes=QUICK, watchers=[until, stop])
-    with pytest.raises(RotationError, match="1 calls still hold ab-20"):
+    with pytest.raises(RotationError, match="1 call still on ab-20"):
         resume(SITE, OPTIONS, wishes=QUICK, back=True)
     assert site.said()[0] == "ab-2026q4"
     hung[0]()

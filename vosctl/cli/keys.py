@@ -85,13 +85,12 @@ def _tree(trunk: Trunk, results: Mapping[str, HostResult], wrong: list[str]) -> 
 
 
 def _show(trunk: Trunk, results: Mapping[str, HostResult], wrong: list[str]) -> None:
-    current = trunk.key.name if trunk.key else "none"
+    current = words_of(trunk, datetime.now(timezone.utc))
     others = [key.name for key in trunk.accept if key != trunk.key]
-    also = f", also accepted: {', '.join(others)}" if others else ""
+    also = f"; also accepted: {', '.join(others)}" if others else ""
     click.echo(
         f"{trunk.name} ({' - '.join(trunk.ends)}, {trunk.encryption.value}): new calls use {current}{also}"
     )
-    click.echo(f"  {words_of(trunk, datetime.now(timezone.utc))}")
     for end in trunk.ends:
         held = ", ".join(f"{kid}: {count}" for kid, count in sorted(_held(trunk, results.get(end)).items()))
         click.echo(f"  {end}: calls by key: {held or 'none'}")

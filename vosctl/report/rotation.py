@@ -44,14 +44,16 @@ class Lines:
 def title(state: State) -> str:
     """Return the line above a rotation's steps."""
     mode = state.mode if state.mode == state.new_mode else f"{state.mode} to {state.new_mode}"
-    return f"{state.trunk} ({' - '.join(state.ends)}, {mode}): {state.old} -> {state.new}"
+    return f"{state.trunk} ({' - '.join(state.ends)}, {mode}): {state.old_name} -> {state.new_name}"
 
 
 def _text(event: Told, state: State) -> str:
     if event.what == "done":
-        going = ", ".join(kid for kid in state.retires if kid != state.new)
-        words = _DONE[event.step].format(old=state.old, new=state.new, going=going)
+        going = ", ".join(state.goes) or "an old key"
+        words = _DONE[event.step].format(old=state.old_name, new=state.new_name, going=going)
         return f"  {event.step.value:<{_WIDTH}}  {words}"
+    if event.what == "waiting" and event.calls and not any(event.calls.values()):
+        return ""
     if event.what == "waiting":
         held = "; ".join(f"{end}: {_calls(calls)}" for end, calls in event.calls.items())
         return f"  {event.step.value:<{_WIDTH}}  {event.words}{f' ({held})' if held else ''}"

@@ -128,30 +128,33 @@ class Rotation:
         state = self.state
         if state.mode != state.new_mode:
             self._give_modes()
-        if self._file_of(state.new) is None:
+        if state.new and self._file_of(state.new) is None:
             own = {"mode": state.new_mode} if state.mode != state.new_mode else {}
             entry = _entry(new_key(Encryption(state.new_mode)), own)
             self._edit(self._place().keys, partial(edit.with_key, name=state.new, entry=entry))
-        self._set_trunk(self.state.old, [*(self.state.accept or []), _item(self.state.new)])
+        self._set_trunk(state.old, state.mode, self._accepting(state.new))
         self._apply()
 
     def _activate(self) -> None:
-        self._set_trunk(self.state.new, [*(self.state.accept or []), _item(self.state.old)])
+        state = self.state
+        # Where the new mode has no key the old one stays written until it is retired: calls from before need it.
+        accept = self._accepting(state.old) if state.new else self._accepting()
+        self._set_trunk(state.new or state.old, state.new_mode, accept)
         self._apply()
 
     def _retire(self) -> None:
-        self._set_trunk(self.state.new, [])
+        self._set_trunk(self.state.new, self.state.new_mode, [])
         self._apply()
-        self._take_out(kid for kid in self.state.retires if kid != self.state.new)
+        self._take_out(self.state.goes)
 
     def _return(self) -> None:
-        self._set_trunk(self.state.old, [*(self.state.accept or []), _item(self.state.new)])
+        self._set_trunk(self.state.old, self.state.mode, self._accepting(self.state.new))
         self._apply()
 
     def _remove(self) -> None:
-        self._set_trunk(self.state.old, self.state.accept or [])
+        self._set_trunk(self.state.old, self.state.mode, self._accepting())
         self._apply()
-        self._take_out([self.state.new])
+        self._take_out(self.state.goes)
         for kid in self.state.moded:
             file = self._file_of(kid)
             if file is not None:
@@ -160,7 +163,7 @@ class Rotation:
     def _wait(self) -> None:
         """Wait until no call holds a key that goes; raise RotationError at noise, or where calls last too long."""
         state, wishes = self.state, self._wishes
-        going = [state.new] if state.now.goes_back else [kid for kid in state.retires if kid != state.new]
+        going = state.goes
         site = self._ends.read()
         trunk = trunks_of(site)[state.trunk]
         limit = longest_call(site, state.ends) if wishes.wait is None else wishes.wait
@@ -170,7 +173,7 @@ class Rotation:
             look = self._ends.look(trunk, site, noise=True)
             _refuse_noise(look, before)
             held, waited = look.holding(going), time.monotonic() - begun
-            self._tell(state.now, "waiting", f"{held} calls hold {', '.join(going)}", look.calls)
+            self._tell(state.now, "waiting", _counted(held, going), look.calls)
             if not held and not look.wrong and (waited >= wishes.watch or state.now.goes_back):
                 self._note({}, look)
                 return
@@ -186,7 +189,7 @@ class Rotation:
     # What the steps are made of
 
     def _place(self) -> Place:
-        known = self.state.old if self._file_of(self.state.old) is not None else self.state.new
+        known = next((kid for kid in (self.state.old, self.state.new) if kid and self._file_of(kid)), None)
         return place_of(self._ends.site_options, self.state.trunk, known)
 
     def _file_of(self, key: str) -> Path | None:
@@ -208,12 +211,15 @@ class Rotation:
             self.state.moded.append(kid)
             self._edit(file, partial(edit.with_key_mode, key=kid, mode=self.state.mode))
 
-    def _set_trunk(self, key: str, items: Sequence[str]) -> None:
+    def _accepting(self, key: str = "") -> list[str]:
+        """Return the trunk's accept list as it was, and ``key``."""
+        return [*(self.state.accept or []), *([_item(key)] if key else [])]
+
+    def _set_trunk(self, key: str, mode: str, items: Sequence[str]) -> None:
         name, keep = self.state.trunk, self.state.accept is not None
-        mode = self.state.new_mode if key == self.state.new else self.state.mode
 
         def change(found: Document) -> str:
-            body = edit.with_current(found, name, key)
+            body = edit.with_current(found, name, key) if key else edit.without_current(found, name)
             if self.state.mode != self.state.new_mode:
                 body = edit.with_mode(parse(body, found.display), name, mode)
             return edit.with_accepted(parse(body, found.display), name, list(dict.fromkeys(items)), keep=keep)
@@ -325,7 +331,11 @@ def _refuse_noise(look: Look, before: dict[str, int]) -> None:
 def _why_not(look: Look, held: int, going: Sequence[str]) -> str:
     if look.wrong:
         return "; ".join(look.wrong)
-    return f"{held} calls still hold {', '.join(going)}"
+    return _counted(held, going)
+
+
+def _counted(held: int, going: Sequence[str]) -> str:
+    return f"{held} call{'' if held == 1 else 's'} still on {', '.join(going)}"
 
 
 def _item(name: str) -> str:

@@ -109,12 +109,13 @@ class Ground:
     def _here(self, end: str) -> Path:
         return self.site / "inventory/host_vars" / end / "zz-here.yml"
 
-    def call(self, name: str) -> Callable[[], None]:
-        """Set a call up from acme to orbit over ab, and return what hangs it up."""
+    def call(self, name: str, trunk: str = "ab") -> Callable[[], None]:
+        """Set a call up from acme to orbit over a trunk, and return what hangs it up."""
         config = {end: json.loads((self.nodes / end / "etc/vosctl/relay.json").read_bytes()) for end in ENDS}
         first, second = (NgClient(tuple(config[end]["ng"])) for end in ENDS)
         phone, here = "10.231.0.10", config["edge-a"]["addresses"][0]
-        inward, outward = {"vos_from": "acme", "vos_to": "ab"}, {"vos_from": "ab", "vos_to": "orbit"}
+        inward = {"vos_from": "acme", "vos_to": trunk}
+        outward = {"vos_from": trunk, "vos_to": "orbit"}
         offer = first.offer(name, "a", sdp.phone(phone, 4000), received_from=["IP4", phone], **inward)
         second.offer(name, "a", offer, received_from=["IP4", here], **outward)
         answer = sdp.phone("10.231.0.11", 4002)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -116,15 +117,17 @@ def rotate_keys(
                 return _nothing(site, "no rotation is under way")
             resume(site_options_of(site), options, trunks, back=wanted.abort, **shared)
         else:
-            chosen = choose(checked, trunks, moment=datetime.now(timezone.utc), older_than=_age(wanted))
+            mode = Encryption(wanted.mode) if wanted.mode else None
+            moment = datetime.now(timezone.utc)
+            chosen = choose(checked, trunks, moment=moment, older_than=_age(wanted), mode=mode)
             if not chosen or wanted.check:
                 return _show(site, chosen)
             if wanted.commit:
                 _refuse_foreign(folder, site, chosen)
-            mode = Encryption(wanted.mode) if wanted.mode else None
             rotate(site_options_of(site), options, [one.trunk.name for one in chosen], mode=mode, **shared)
     except VosctlError:
-        _finish(site, wanted, folder, kept.reports, failed=True)
+        with _said():  # why the rotation failed is what must be read last
+            _finish(site, wanted, folder, kept.reports, failed=True)
         raise
     _finish(site, wanted, folder, kept.reports)
     return 0
@@ -216,6 +219,14 @@ def _finish(
         click.echo(f"committed as {commit_id}")
     elif told and is_repository(folder):
         errors_to().print(f"to commit it:\n  {command_of(folder, told)}")
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    try:
+        yield
+    except VosctlError as error:
+        errors_to().print(f"vosctl: {error}", style="yellow")
 
 
 COMMANDS = (rotate_keys,)

@@ -11,6 +11,7 @@ from vosctl.site.model import Encryption, Key, Site, Trunk
 from vosctl.site.suggest import did_you_mean
 
 KEYED = (Encryption.XOR, Encryption.RC4, Encryption.AES128)
+"""Modes whose keys are the site's; SRTP agrees on them itself, call by call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +23,16 @@ class Chosen:
 
 
 def choose(
-    site: Site, names: Sequence[str], *, moment: datetime, older_than: timedelta | None = None
+    site: Site,
+    names: Sequence[str],
+    *,
+    moment: datetime,
+    older_than: timedelta | None = None,
+    mode: Encryption | None = None,
 ) -> list[Chosen]:
     """Return the trunks called ``names``, else all with keys, both of whose ends are selected; raise UsageError.
 
+    A trunk that is SRTP has no key to rotate, but may change to another ``mode`` where it is named.
     With ``older_than`` only those whose key is at least that old. Where nobody wrote when it was made it
     counts as old: whoever cannot tell has waited long enough.
     """
@@ -33,7 +40,8 @@ def choose(
         trunk.name: trunk
         for name in site.selected
         for trunk in site.nodes[name].trunks.values()
-        if trunk.encryption in KEYED and set(trunk.ends) <= set(site.selected)
+        if set(trunk.ends) <= set(site.selected)
+        and (trunk.encryption in KEYED or _leaves_srtp(trunk, names, mode))
     }
     for name in names:
         if name not in known:
@@ -43,6 +51,10 @@ def choose(
             )
     found = [Chosen(known[name], age_of(known[name].key, moment)) for name in names or known]
     return [one for one in found if older_than is None or one.age is None or one.age >= older_than]
+
+
+def _leaves_srtp(trunk: Trunk, names: Sequence[str], mode: Encryption | None) -> bool:
+    return trunk.encryption is Encryption.SRTP and trunk.name in names and mode in KEYED
 
 
 def age_of(key: Key | None, moment: datetime) -> timedelta | None:

@@ -32,6 +32,11 @@ def with_current(document: Document, trunk: str, key: str) -> str:
     return _with_scalar(document, trunk, "key", key)
 
 
+def without_current(document: Document, trunk: str) -> str:
+    """Return the body with no key for the trunk's new calls: SRTP agrees on keys itself."""
+    return _without(document, "trunks", trunk, "key")
+
+
 def with_mode(document: Document, trunk: str, mode: str) -> str:
     """Return the body with ``mode`` as the trunk's encryption."""
     return _with_scalar(document, trunk, "encryption", mode)

@@ -20,6 +20,8 @@ from vosctl.rotation.steps import Rotation
 from vosctl.site.model import Encryption, Site, Trunk
 from vosctl.site.read import SiteOptions, site_folder
 
+_FEW = 3
+
 
 def rotate(
     site: SiteOptions,
@@ -122,11 +124,12 @@ class _Run:
         )
 
     def _begin(self, site: Site, trunk: Trunk, mode: Encryption) -> State:
-        if trunk.key is None or trunk.encryption not in (Encryption.XOR, Encryption.RC4, Encryption.AES128):
+        if trunk.encryption is Encryption.NONE or Encryption.SRTP is trunk.encryption is mode:
             raise UsageError(
                 f"trunk {trunk.name} is {trunk.encryption.value}: it has no key of ours to rotate"
             )
-        place = place_of(self.ends.site_options, trunk.name, trunk.key.name)
+        old = trunk.key.name if trunk.key else ""
+        place = place_of(self.ends.site_options, trunk.name, old or None)
         document = read_document(place.trunk)
         moment = datetime.now(timezone.utc)
         taken = {key.name for other in trunks_of(site).values() for key in other.accept}
@@ -136,8 +139,8 @@ class _Run:
             ends=list(trunk.ends),
             who=self.who,
             started=now(),
-            old=trunk.key.name,
-            new=new_name(trunk.name, moment, taken),
+            old=old,
+            new="" if mode is Encryption.SRTP else new_name(trunk.name, moment, taken),
             mode=trunk.encryption.value,
             new_mode=mode.value,
             accept=edit.accepted(document, trunk.name) if edit.has_accept(document, trunk.name) else None,
@@ -161,7 +164,11 @@ class _Run:
                     f"trunk {trunk.name} is not rotated: {result.error.message}", results=plans
                 )
             if result.plan:
+                others = [f"{change.kind.value} {change.name}" for change in result.plan.changes]
+                shown = ", ".join(others[:_FEW]) + (
+                    f" and {len(others) - _FEW} more" if len(others) > _FEW else ""
+                )
                 raise RotationError(
-                    f"trunk {trunk.name} is not rotated: other changes are pending on {name}",
+                    f"trunk {trunk.name} is not rotated: other changes are pending on {name}: {shown}",
                     hint=f"see vosctl plan -l {name}, and apply them first",
                 )

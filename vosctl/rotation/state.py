@@ -62,7 +62,8 @@ class State:
     """A rotation under way. ``step`` is the one that was begun last: done again from its start, it comes to its end.
 
     - ``who`` began it, as ``user@host``; ``started`` is in UTC, as all times.
-    - ``old`` and ``new`` are key ids, ``mode`` and ``new_mode`` the trunk's encryption before and after.
+    - ``old`` and ``new`` are key ids, "" where that side is SRTP, which has none; ``mode`` and ``new_mode`` are the
+      trunk's encryption before and after.
     - ``accept`` are the items of the trunk's accept list before, as they were written; None: there was no list.
     - ``retires`` are the key ids that the trunk accepted before.
     - ``hand`` is who is at it, or was last.
@@ -89,13 +90,30 @@ class State:
     done: list[dict[str, Any]] = field(default_factory=list)
 
     @property
+    def old_name(self) -> str:
+        """The old key, or the mode that has none."""
+        return self.old or self.mode
+
+    @property
+    def new_name(self) -> str:
+        """The new key, or the mode that has none."""
+        return self.new or self.new_mode
+
+    @property
+    def goes(self) -> list[str]:
+        """The keys that calls must let go of before the rotation can end."""
+        if self.now.goes_back:
+            return [self.new] if self.new else []
+        return [kid for kid in self.retires if kid != self.new]
+
+    @property
     def now(self) -> Step:
         """The step that was begun."""
         return Step(self.step)
 
     def __str__(self) -> str:
         return (
-            f"a rotation of trunk {self.trunk} from {self.old} to {self.new}, begun by {self.who} at"
+            f"a rotation of trunk {self.trunk} from {self.old_name} to {self.new_name}, begun by {self.who} at"
             f" {self.started}, stands at its step '{self.step}'"
         )
 

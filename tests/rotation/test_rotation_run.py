@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 
@@ -60,6 +61,16 @@ def test_an_end_that_dies_before_the_key_is_staged_puts_the_other_back(site, gon
     assert not (site.site / "rotations").exists()
     assert [site.held(end) for end in ENDS] == [OLD, OLD]
     site.reach(gone)
+    site.agrees()
+
+
+def test_an_end_that_refuses_the_key_puts_the_other_back(site):
+    with (site.nodes / "edge-b/var/lib/vosctl/lock").open("r+") as lock:
+        refusal = At("stage written", lambda: fcntl.flock(lock, fcntl.LOCK_EX))
+        with pytest.raises(RotationError, match=r"edge-b: .*still runs") as caught:
+            rotate(SITE, OPTIONS, ["ab"], wishes=QUICK, watchers=[refusal])
+    assert caught.value.hint == "both ends and all files are as they were"
+    assert site.trunks.read_text() == site.text
     site.agrees()
 
 

@@ -98,7 +98,7 @@ class Ends:
         site, desired = self._compiled(ends)
         together = Batch(tuple(ends), Rollout(hosts=tuple(ends), max_fail_percentage=0))
         results = api.roll_out_site(
-            site, desired, batches=(together,), options=self.options, processors=self._processors
+            site, desired, batches=(together,), options=_edited(self.options), processors=self._processors
         )
         bad = [result for result in results.values() if result.error is not None]
         if bad:
@@ -128,6 +128,14 @@ class Ends:
             self._release = Release(version=built.version, digest=built.digest, archive=built.archive)
         site = replace(self.read(), selected=tuple(ends))
         return site, compile_site(site, release=self._release)
+
+
+def _edited(options: PushOptions) -> PushOptions:
+    """Return the options with the revision marked: a rotation has changed files since."""
+    revision = options.revision
+    if not revision or revision.endswith("-dirty"):
+        return options
+    return replace(options, revision=f"{revision}-dirty")
 
 
 def trunks_of(site: Site) -> dict[str, Trunk]:

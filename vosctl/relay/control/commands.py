@@ -21,6 +21,7 @@ from vosctl.relay.control.admission import Admission, Deadlines, LimitReachedErr
 from vosctl.relay.control.calls import Branch, Calls, Party
 from vosctl.relay.control.config import Config
 from vosctl.relay.control.features import Features
+from vosctl.relay.control.guesses import Guesses
 from vosctl.relay.control.locks import Locks
 from vosctl.relay.control.media import MediaClient, MediaDownError, MediaError
 from vosctl.relay.control.negotiate import Step
@@ -54,6 +55,7 @@ class Commands:
         self.admission = Admission(self.calls)
         self._media = media
         self._alone = Locks()
+        self.guesses = Guesses(self.calls, self._alone, self._settle, lambda: self.config)
         self._table: Dict[str, Callable[[Request], Awaitable[Reply]]] = {
             "offer": self._offer,
             "answer": self._answer,

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -214,3 +215,31 @@ def test_rotations_under_calls_with_ends_that_die(site):
     heard = Heard()
     site.rotate("ab", watchers=[heard])
     assert heard.words[-1] == "retire ended"
+
+
+def test_how_long_the_ends_differ_in_the_key_of_new_calls(site):
+    """Peers that signal nothing feel this time, and no others: between the two activations, over SSH, idle."""
+    spans: list[float] = []
+    for _ in range(4):
+        seen: dict[str, list[tuple[float, str]]] = {edge: [] for edge in hosts.EDGES}
+        stop = threading.Event()
+
+        def look(edge: str, seen=seen, stop=stop) -> None:
+            while not stop.is_set():
+                key = admin.ask(site.socket(edge), "keys")["trunks"]["ab"]["key"]
+                if not seen[edge] or seen[edge][-1][1] != key:
+                    seen[edge].append((time.monotonic(), key))
+                time.sleep(0.002)
+
+        looking = [threading.Thread(target=look, args=(edge,)) for edge in hosts.EDGES]
+        for thread in looking:
+            thread.start()
+        site.rotate("ab")
+        stop.set()
+        for thread in looking:
+            thread.join()
+        assert [[key for _, key in each][1:] for each in seen.values()] == [[site.reports[-1]["new"]]] * 2
+        first, second = (each[1][0] for each in seen.values())
+        spans.append(abs(first - second))
+    print("\nthe ends differed for " + ", ".join(f"{1000 * span:.0f} ms" for span in spans))
+    assert max(spans) < 2.0

@@ -20,6 +20,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,6 +73,7 @@ class Signalling(threading.Thread):
                 do(self, call)
             except NgError as error:
                 self.failures.append(f"call {call.number} over {call.trunk}, {do.__name__}: {error}")
+                self._clear(call)
             self._ready.put((do, call))
             self._wake()
 
@@ -88,6 +90,11 @@ class Signalling(threading.Thread):
             found = sdp.crypto(said)
             self.kids[f"{call.trunk} {found.mode} {found.kid}" if found else f"{call.trunk} none"] += 1
         call.targets = [sdp.media_address(text) for text in (here, there)]
+
+    def _clear(self, call: Call) -> None:
+        """Leave nothing of a call behind that did not come about, as proxies do."""
+        with suppress(NgError):
+            self.hang_up(call)
 
     def hang_up(self, call: Call) -> None:
         for relay in self._relays:

@@ -252,9 +252,11 @@ class Call:
     def delete(self) -> tuple[dict, dict]:
         return self.at_a.delete(self.call_id, "from"), self.at_b.delete(self.call_id, "from")
 
-    def talk(self, count: int, *, pace: float = 0.001, during: Callable[[], None] = lambda: None) -> None:
+    def talk(
+        self, count: int, *, pace: float = 0.001, during: Callable[[], None] = lambda: None, seed: int = 1
+    ) -> None:
         """Both sides send ``count`` packets while ``during`` runs; every one must arrive as it was sent."""
-        sent = g711(count, seed=1), g711(count, seed=2)
+        sent = g711(count, seed=seed), g711(count, seed=seed + 1)
         self.caller.got, self.callee.got = [], []
         threads = [
             threading.Thread(target=_speak, args=(self.caller, sent[0], self.to_caller, pace)),

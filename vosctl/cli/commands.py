@@ -30,6 +30,7 @@ MODULES = {
     "keys": "keys",
     "plan": "applying",
     "rollback": "nodes",
+    "rotate-keys": "rotate",
     "ssh-keyscan": "ssh_keyscan",
     "status": "status",
     "trace": "trace",

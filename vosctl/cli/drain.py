@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any
 
 import click
 
+from vosctl.cli.length import Length
 from vosctl.cli.loading import load_site
 from vosctl.cli.nodes import print_errors, push_options, run_on_nodes
 from vosctl.cli.options import NodeArguments, SiteArguments, node_options, site_options
@@ -21,30 +21,12 @@ from vosctl.push.drain import Drain
 from vosctl.push.result import HostResult, exit_code
 from vosctl.report.recap import as_json
 
-_LENGTH = re.compile(r"([0-9]{1,8})([smhd]?)")
-_UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-class _Length(click.ParamType[Any]):
-    """A length of time, as 90, 30m or 2h."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return seconds."""
-        if not isinstance(value, str):
-            return float(value)
-        found = _LENGTH.fullmatch(value)
-        if found is None:
-            self.fail(f"{value!r} is no length of time: write 90, 30m or 2h", param, ctx)
-        return timedelta(**{_UNITS[found[2]]: int(found[1])}).total_seconds()
-
 
 @click.command(short_help="Let a node take no new calls.")
 @click.argument("names", metavar="NODE...", nargs=-1)
 @click.option("--wait", is_flag=True, envvar="VOSCTL_DRAIN_WAIT",
               help="Wait until no call is left, however long that takes.")  # fmt: skip
-@click.option("--for", "longest", type=_Length(), envvar="VOSCTL_DRAIN_FOR",
+@click.option("--for", "longest", type=Length(), envvar="VOSCTL_DRAIN_FOR",
               help="Wait at most this long, as 30m; with calls left then, exit with 2.")  # fmt: skip
 @click.option("--undo", is_flag=True, help="Take new calls again.")
 @site_options

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timezone
 
 import click
 
@@ -14,6 +15,7 @@ from vosctl.cli.screen import print_json
 from vosctl.errors import UsageError
 from vosctl.push import api, trunk_keys
 from vosctl.push.result import HostResult, exit_code
+from vosctl.report.key_ages import age_tree, words_of
 from vosctl.site.model import Encryption, Site, Trunk
 from vosctl.site.suggest import did_you_mean
 
@@ -77,14 +79,15 @@ def _tree(trunk: Trunk, results: Mapping[str, HostResult], wrong: list[str]) -> 
         "key": trunk.key.name if trunk.key else None,
         "accept": [key.name for key in trunk.accept],
         "calls": {end: dict(_held(trunk, results.get(end))) for end in trunk.ends},
+        **age_tree(trunk, datetime.now(timezone.utc)),
         "disagreements": wrong,
     }
 
 
 def _show(trunk: Trunk, results: Mapping[str, HostResult], wrong: list[str]) -> None:
-    current = trunk.key.name if trunk.key else "none"
+    current = words_of(trunk, datetime.now(timezone.utc))
     others = [key.name for key in trunk.accept if key != trunk.key]
-    also = f", also accepted: {', '.join(others)}" if others else ""
+    also = f"; also accepted: {', '.join(others)}" if others else ""
     click.echo(
         f"{trunk.name} ({' - '.join(trunk.ends)}, {trunk.encryption.value}): new calls use {current}{also}"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from functools import partial
 
 import click
@@ -16,9 +17,11 @@ from vosctl.cli.seeing import SeeingArguments
 from vosctl.errors import UsageError
 from vosctl.push import api
 from vosctl.push.result import HostResult, exit_code
+from vosctl.report.key_ages import ages_of, print_ages
 from vosctl.report.recap import as_json
 from vosctl.report.rollout import when
 from vosctl.report.status import alarms, print_status, state_of
+from vosctl.site.model import Site
 
 
 @click.command(short_help="Show the fleet in one table.")
@@ -36,7 +39,7 @@ def status(
     """Show the fleet in one table: state, revision, drift, relay version, calls, alarms.
 
     Below the table stands what needs a look: who is at work on a node, what waits for a confirmation,
-    what moved, what is above its threshold, why a node cannot be reached.
+    what moved, what is above its threshold, why a node cannot be reached, and how old the trunks' keys are.
     """
     if watch is not None and site.json:
         raise UsageError("--watch is for people; for programs, call vosctl status --json again")
@@ -54,9 +57,10 @@ def status(
         _again(results)
         time.sleep(watch)
     if site.json:
-        print_json(_as_json(results))
+        print_json(_as_json(checked, results))
     else:
         print_status(output(), results)
+        print_ages(output(), checked, datetime.now(timezone.utc))
     code = exit_code(results)
     moved = any(r.report.get("drift") or r.report.get("changes") for r in results.values())
     return CHANGES_PENDING if detailed_exitcode and moved and code == 0 else code
@@ -70,10 +74,15 @@ def _again(results: Mapping[str, HostResult]) -> None:
     print_status(console, results)
 
 
-def _as_json(results: Mapping[str, HostResult]) -> dict[str, object]:
-    words = as_json(results)
+def _as_json(site: Site, results: Mapping[str, HostResult]) -> dict[str, object]:
+    words, moment = as_json(results), datetime.now(timezone.utc)
     return {
-        name: {**words[name], "state": state_of(result), "alarms": alarms(result.report)}
+        name: {
+            **words[name],
+            "state": state_of(result),
+            "alarms": alarms(result.report),
+            "keys": ages_of(site.nodes[name], moment),
+        }
         for name, result in sorted(results.items())
     }
 

@@ -152,14 +152,20 @@ def _jitter(buffer: JitterBuffer) -> dict[str, Any]:
 
 def _trunk(site: Site, node: Node, trunk: Trunk) -> dict[str, Any]:
     peer = site.nodes[trunk.other(node.name)]
+    keys = _keys(trunk)
+    current = None if trunk.encryption in (Encryption.NONE, Encryption.SRTP) else trunk.key
+    others = {
+        key.name: trunk.mode_of(key).value for key in keys if trunk.mode_of(key) is not trunk.encryption
+    }
     return {
         "peer": peer.name,
         "addresses": [str(address) for address in _seen(peer.relay)],
         "proxy": (trunk.proxy or node.media.proxy).value,
         **({"interface": trunk.interface} if trunk.interface else {}),
         "mode": trunk.encryption.value,
-        "key": trunk.key.name if trunk.key and trunk.encryption is not Encryption.NONE else None,
-        "accept": [key.name for key in _keys(trunk)],
+        "key": current.name if current else None,
+        "accept": [key.name for key in keys],
+        **({"modes": others} if others else {}),
     }
 
 
@@ -170,8 +176,9 @@ def _seen(relay: Relay) -> list[Address]:
 
 
 def _keys(trunk: Trunk) -> tuple[Key, ...]:
-    """Return the trunk's keys, the current one first, each once; an open trunk has none."""
+    """Return the trunk's keys, the current one first, each once; an open trunk has none, SRTP those of another mode."""
     if trunk.encryption is Encryption.NONE:
         return ()
     current = (trunk.key,) if trunk.key else ()
-    return tuple({key.name: key for key in (*current, *trunk.accept)}.values())
+    keys = tuple({key.name: key for key in (*current, *trunk.accept)}.values())
+    return tuple(key for key in keys if trunk.mode_of(key) is not Encryption.SRTP)

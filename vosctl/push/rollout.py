@@ -113,7 +113,7 @@ class RollOut:
             name: _said(failed[name]) if name in failed else f"its batch stopped: {why}" for name in changed
         }
         identities = {name: str(result.report["id"]) for name, result in changed.items()}
-        undone = self._run(tuple(changed), _GoBack(identities, reasons), ())
+        undone = self._run(tuple(changed), GoBack(identities, reasons), ())
         for name, result in undone.items():
             back = result.status is Status.ROLLED_BACK
             self.stream.handle(RolledBack(name, ok=back, why=result.error.message if result.error else why))
@@ -144,13 +144,14 @@ class RollOut:
 
 
 @dataclass(frozen=True, slots=True)
-class _GoBack:
+class GoBack:
     """Takes a node's apply back, whether or not it was confirmed."""
 
     identities: Mapping[str, str]
     reasons: Mapping[str, str]
 
     def __call__(self, host: Host) -> HostResult:
+        """Raise RolledBackError with the reason once the node is back, HostError where it is not."""
         reason = self.reasons[host.name]
         try:
             session = host.connect()

@@ -13,7 +13,7 @@ from vosctl.push.operations import failure, request, without_op
 from vosctl.push.result import HostResult, Status
 from vosctl.relay.control.keyring import fingerprint
 from vosctl.secret import Secret
-from vosctl.site.model import Trunk
+from vosctl.site.model import Encryption, Key, Trunk
 
 _SALT_BYTES = 32
 
@@ -44,8 +44,13 @@ def disagreements(trunk: Trunk, results: Mapping[str, HostResult], salt: Secret)
 
     An end that could not be asked is one of them. No key is in the words.
     """
-    wanted = {key.name: fingerprint(salt.reveal(), key.name, key.value.reveal()) for key in trunk.accept}
+    wanted = {key.name: fingerprint(salt.reveal(), key.name, key.value.reveal()) for key in accepted(trunk)}
     return [f"{end}: {words}" for end in trunk.ends for words in _of_end(trunk, results.get(end), wanted)]
+
+
+def accepted(trunk: Trunk) -> tuple[Key, ...]:
+    """Return the keys that a relay takes on the trunk; SRTP has none of its own, only those of calls from before."""
+    return tuple(key for key in trunk.accept if trunk.mode_of(key) is not Encryption.SRTP)
 
 
 def _of_end(trunk: Trunk, result: HostResult | None, wanted: Mapping[str, str]) -> list[str]:
@@ -57,9 +62,17 @@ def _of_end(trunk: Trunk, result: HostResult | None, wanted: Mapping[str, str]) 
     if found is None:
         return [f"its relay knows no keys of trunk {trunk.name}"]
     words = []
-    current = trunk.key.name if trunk.key else None
+    current = trunk.key.name if trunk.key and trunk.encryption is not Encryption.SRTP else None
+    if found.get("mode") != trunk.encryption.value:
+        words.append(f"new calls are {found.get('mode')}, the site says {trunk.encryption.value}")
     if found.get("key") != current:
         words.append(f"new calls use key {found.get('key')}, the site says {current}")
+    modes: Mapping[str, str] = found.get("modes") or {}
+    words += [
+        f"key {key.name} is for {mode}, the site says {trunk.mode_of(key).value}"
+        for key in accepted(trunk)
+        if (mode := modes.get(key.name, found.get("mode"))) != trunk.mode_of(key).value
+    ]
     prints: Mapping[str, str] = found.get("fingerprints") or {}
     words += [f"key {kid} is not there" for kid in wanted if kid not in prints]
     words += [f"key {kid} is still accepted" for kid in prints if kid not in wanted]

@@ -66,8 +66,10 @@ def changed(old: Trunk, new: Trunk, same: Sameness) -> Iterator[Finding]:
 
 
 def _encryption(old: Trunk, new: Trunk) -> Iterator[Finding]:
-    """Mode and key: another mode under running calls, or a key that the ends did not accept, is a sudden change."""
-    staged = new.key is None or new.key.name in _names(old.accept)
+    """Mode and key: a key that the ends did not accept, in the mode it then has, is a sudden change."""
+    staged = new.key is None or any(
+        key.name == new.key.name and old.mode_of(key) is new.encryption for key in old.accept
+    )
     if old.encryption is not new.encryption:
         weaker = _STRENGTH.index(new.encryption) < _STRENGTH.index(old.encryption)
         risks = (Risk.WEAKENS_ENCRYPTION,) if weaker else ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -92,11 +92,16 @@ class PortRange:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A named trunk key; the name is the key id (``kid``) that peers signal."""
+    """A named trunk key; the name is the key id (``kid``) that peers signal.
+
+    ``mode`` None: that of the trunk it is used on. ``created`` is in UTC, None where nobody wrote it.
+    """
 
     name: str
     value: Secret
     mark: Mark
+    mode: Encryption | None = None
+    created: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +172,7 @@ class Trunk:
     """A trunk joins two nodes; both ends are compiled from this one object.
 
     ``accept`` holds every key that a peer may name: the current one first, then staged or retiring
-    ones. ``public`` says that the trunk crosses a public network.
+    ones. ``public`` says that the trunk crosses a public network. Keys older than ``max_age`` are due.
     """
 
     name: str
@@ -180,6 +185,11 @@ class Trunk:
     mark: Mark
     proxy: ProxyMode | None = None
     interface: str | None = None
+    max_age: timedelta | None = None
+
+    def mode_of(self, key: Key) -> Encryption:
+        """Return the mode in which the trunk uses a key: its own, so that another one can be staged, or the trunk's."""
+        return key.mode or self.encryption
 
     def other(self, node: str) -> str:
         """Return the name of the end that is not ``node``."""

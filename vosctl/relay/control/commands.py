@@ -19,11 +19,13 @@ from vosctl.relay.control import (
 )
 from vosctl.relay.control.admission import Admission, Deadlines, LimitReachedError
 from vosctl.relay.control.calls import Branch, Calls, Party
-from vosctl.relay.control.config import Config, Peer
+from vosctl.relay.control.config import Config
 from vosctl.relay.control.features import Features
+from vosctl.relay.control.guesses import Guesses
 from vosctl.relay.control.locks import Locks
 from vosctl.relay.control.media import MediaClient, MediaDownError, MediaError
 from vosctl.relay.control.negotiate import Step
+from vosctl.relay.control.peers import Peer
 from vosctl.relay.control.quality import Samples
 from vosctl.relay.control.request import LoadLimitError, RefusalError, Request, normal, read
 from vosctl.relay.control.tally import Tally
@@ -53,6 +55,7 @@ class Commands:
         self.admission = Admission(self.calls)
         self._media = media
         self._alone = Locks()
+        self.guesses = Guesses(self.calls, self._alone, self._settle, lambda: self.config)
         self._table: Dict[str, Callable[[Request], Awaitable[Reply]]] = {
             "offer": self._offer,
             "answer": self._answer,

@@ -9,12 +9,12 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, TypeVar, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, TypeVar
 
 from vosctl.errors import RelayError
 from vosctl.relay.control import crypto_attr, settings
-from vosctl.relay.control.addresses import ip_address
-from vosctl.relay.control.jitter import Buffer, read_buffer
+from vosctl.relay.control.jitter import read_buffer
+from vosctl.relay.control.peers import KEY_LENGTHS, SRTP, Directory, Network, Peer
 from vosctl.relay.control.settings import (
     DEFAULT_ALERTS,
     NO_LIMITS,
@@ -25,67 +25,11 @@ from vosctl.relay.control.settings import (
     Metrics,
 )
 
-Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
-
 _T = TypeVar("_T")
 
 MAX_BYTES = 64 << 20
-SRTP = "srtp"
 LEARN = ("sdp", "nat", "any")
-KEY_LENGTHS = {"xor": (1, 256), "rc4": (16, 32), "aes128": (16, 16)}
 ALNUM = re.compile(r"[A-Za-z0-9]+")
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A gateway or a trunk: the named far end of one side of a call."""
-
-    name: str
-    kind: str
-    networks: Tuple[Network, ...]
-    learn: str = "sdp"
-    mode: str = crypto_attr.NONE
-    key: str = ""
-    accept: Tuple[str, ...] = ()
-    limits: Limits = NO_LIMITS
-    proxy: str = "must_on"
-    interface: str = ""
-    jitter: Optional[Buffer] = None
-
-    @property
-    def is_trunk(self) -> bool:
-        """Whether the far end is another relay of the operator."""
-        return self.kind == "trunk"
-
-    def holds(self, address: str) -> bool:
-        """Tell whether ``address`` is one of the far end's own."""
-        found = ip_address(address)
-        return any(found.version == network.version and found in network for network in self.networks)
-
-
-class Directory:
-    """Finds a peer by address in a time that does not grow with the number of peers."""
-
-    def __init__(self, peers: Iterable[Peer]) -> None:
-        self._tables: Dict[Tuple[int, int, int], Dict[int, Peer]] = {}
-        for peer in peers:
-            for network in peer.networks:
-                rank = (int(peer.is_trunk), network.prefixlen, network.version)
-                bits = network.max_prefixlen - network.prefixlen
-                self._tables.setdefault(rank, {})[int(network.network_address) >> bits] = peer
-        self._ranks = sorted(self._tables, reverse=True)
-
-    def find(self, address: str) -> Optional[Peer]:
-        """Return the trunk, else the gateway with the longest prefix, that ``address`` belongs to."""
-        found = ip_address(address)
-        value = int(found)
-        for rank in self._ranks:
-            _, length, version = rank
-            if version == found.version:
-                peer = self._tables[rank].get(value >> (found.max_prefixlen - length))
-                if peer is not None:
-                    return peer
-        return None
 
 
 @dataclass(frozen=True)
@@ -357,15 +301,38 @@ def _trunk(name: str, tree: Dict[str, Any], keys: Dict[str, str], reader: _Reade
     networks = reader.parsed(_network, reader.texts(tree, path, "addresses"), f"{path}addresses")
     mode = reader.choice(tree, path, "mode", (*crypto_attr.MODES, SRTP))
     shared = _operation(tree, path, reader)
-    if mode in {crypto_attr.NONE, SRTP}:
+    if mode == crypto_attr.NONE:
         return Peer(name, "trunk", networks, mode=mode, **shared)
-    key = reader.text(tree, path, "key")
-    accept = tuple(dict.fromkeys((key, *reader.texts(tree, path, "accept"))))
-    low, high = KEY_LENGTHS[mode]
+    modes = _modes(tree, path, reader)
+    accept = reader.texts(tree, path, "accept")
+    if mode == SRTP:  # has no keys but those of calls from before
+        key, accept = "", tuple(kid for kid in accept if kid in dict(modes))
+    else:
+        key = reader.text(tree, path, "key")
+        accept = tuple(dict.fromkeys((key, *accept)))
+    peer = Peer(name, "trunk", networks, mode=mode, key=key, accept=accept, modes=modes, **shared)
     for kid in accept:
-        if kid not in keys:
-            reader.wrong(f"{path}accept", f"key `{kid}` is not in the key table")
-        elif not low <= len(keys[kid]) <= high:
-            length = str(low) if low == high else f"{low} to {high}"
-            reader.wrong(f"{path}key", f"key `{kid}` has {len(keys[kid])} characters, {mode} takes {length}")
-    return Peer(name, "trunk", networks, mode=mode, key=key, accept=accept, **shared)
+        _check_key(peer, kid, keys, reader)
+    return peer
+
+
+def _modes(tree: Dict[str, Any], path: str, reader: _Reader) -> Tuple[Tuple[str, str], ...]:
+    modes = tree.get("modes", {})
+    if not isinstance(modes, dict) or not all(
+        isinstance(m, str) and m in KEY_LENGTHS for m in modes.values()
+    ):
+        reader.wrong(f"{path}modes", f"must say one of {', '.join(KEY_LENGTHS)} of each key")
+        return ()
+    return tuple(modes.items())
+
+
+def _check_key(peer: Peer, kid: str, keys: Dict[str, str], reader: _Reader) -> None:
+    path, mode = f"trunks.{peer.name}.", peer.mode_of(kid)
+    low, high = KEY_LENGTHS.get(mode, (0, 0))
+    if kid not in keys:
+        reader.wrong(f"{path}accept", f"key `{kid}` is not in the key table")
+    elif mode not in KEY_LENGTHS:
+        reader.wrong(f"{path}modes", f"key `{kid}` is for no mode: the trunk is {mode}")
+    elif not low <= len(keys[kid]) <= high:
+        length = str(low) if low == high else f"{low} to {high}"
+        reader.wrong(f"{path}key", f"key `{kid}` has {len(keys[kid])} characters, {mode} takes {length}")

@@ -165,6 +165,8 @@ class Daemon:
             self._spawn(self._check(media_id))
         else:
             self._commands.note(event)
+            if event.get("event") == "key-mismatch":
+                self._spawn(self._commands.guesses.suspected(event))
 
     async def _check(self, media_id: str) -> None:
         try:

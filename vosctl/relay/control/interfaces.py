@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, List, NamedTuple, Optional, Tuple
 
 from vosctl.relay.control.addresses import ip_address
-from vosctl.relay.control.config import Config, Peer
+from vosctl.relay.control.config import Config
+from vosctl.relay.control.peers import Peer
 from vosctl.relay.control.request import RefusalError, Request
 from vosctl.relay.control.sdp import Description
 from vosctl.relay.control.settings import DEFAULT, Interface

@@ -8,8 +8,9 @@ import logging
 from typing import Any, Awaitable, Callable, Dict, Tuple
 
 from vosctl.relay.control.calls import Calls
-from vosctl.relay.control.config import KEY_LENGTHS, Config
+from vosctl.relay.control.config import Config
 from vosctl.relay.control.media import MediaError
+from vosctl.relay.control.peers import KEY_LENGTHS, SRTP
 from vosctl.relay.control.rotation import Change, KeyChangeError, Rotation, holders
 
 LOG = logging.getLogger(__name__)
@@ -63,15 +64,17 @@ class Keyring:
         if salt is not None and not (isinstance(salt, str) and LEAST_SALT <= len(salt) <= MOST_SALT):
             return {"ok": False, "error": f"salt: a text of {LEAST_SALT} to {MOST_SALT} characters"}
         config = self._rotation.merge(self.files)
-        trunks = {}
+        trunks: Dict[str, Json] = {}
         for name, peer in config.peers.items():
-            if peer.is_trunk and peer.mode in KEY_LENGTHS:
+            if peer.is_trunk and (peer.mode in KEY_LENGTHS or peer.mode == SRTP):
                 trunks[name] = {
                     "mode": peer.mode,
-                    "key": peer.key,
+                    "key": peer.key or None,
                     "accept": list(peer.accept),
                     "calls": holders(self._calls, name),
                 }
+                if peer.modes:
+                    trunks[name]["modes"] = dict(peer.modes)
                 if salt is not None:
                     prints = {kid: fingerprint(salt, kid, config.keys[kid]) for kid in peer.accept}
                     trunks[name]["fingerprints"] = prints

@@ -7,7 +7,7 @@ from typing import NamedTuple, Optional, Tuple
 
 from vosctl.relay.control.addresses import ip_address
 from vosctl.relay.control.calls import Endpoint
-from vosctl.relay.control.config import Peer
+from vosctl.relay.control.peers import Peer
 from vosctl.relay.control.request import Request
 from vosctl.relay.control.sdp import Media
 

@@ -6,9 +6,10 @@ from typing import List, NamedTuple, Optional, Tuple
 
 from vosctl.relay.control import crypto_attr, fax, sdes, sdp, wishes
 from vosctl.relay.control.calls import Branch, End, Party, Stream
-from vosctl.relay.control.config import Config, Peer
+from vosctl.relay.control.config import Config
 from vosctl.relay.control.crypto_attr import PLAIN, CryptoError, Transform
 from vosctl.relay.control.learning import far_end
+from vosctl.relay.control.peers import KEY_LENGTHS, Peer
 from vosctl.relay.control.request import RefusalError, Request
 from vosctl.relay.control.rewrite import REJECTED, Outgoing, write
 from vosctl.relay.control.values import replace
@@ -133,7 +134,7 @@ def _offered(step: Step, media: sdp.Media, old: Stream) -> Stream:
     pts = tuple(media.codecs)
     mux = step.request.words("rtcp-mux")
     sender = _heard(step, media, old.ends[side])
-    protocol = _protocol(step, media.protocol)
+    protocol = _protocol(step, media, old)
     secure = sdes.is_secure(media.protocol)
     through = (
         secure and protocol == media.protocol and not sdes.usable(media) and not _is_srtp(step.peer(side))
@@ -190,14 +191,17 @@ def _is_srtp(peer: Optional[Peer]) -> bool:
     return peer is not None and peer.mode == sdes.SRTP
 
 
-def _protocol(step: Step, offered: str) -> str:
+def _protocol(step: Step, media: sdp.Media, old: Stream) -> str:
     """Return the transport protocol to offer.
 
     A trunk's encryption is the site's word and stronger than the proxy's; of itself a trunk's SRTP ends
-    at the relay. DTLS-SRTP can be passed on, not made or ended.
+    at the relay. A call keeps what it began with. DTLS-SRTP can be passed on, not made or ended.
     """
+    offered = media.protocol
     sender, receiver = step.peer(step.side), step.peer(1 - step.side)
-    if _is_srtp(sender) and sdes.secured(offered, secure=False) == offered and "TLS" not in offered.upper():
+    keyed = media.crypto is not None or (old.open and old.ends[step.side].rx.mode in KEY_LENGTHS)
+    plain = sdes.secured(offered, secure=False) == offered and "TLS" not in offered.upper()
+    if _is_srtp(sender) and plain and not keyed:
         raise RefusalError(
             f"trunk `{step.branch.parties[step.side].name}` is srtp here, the peer offers {offered}"
         )
@@ -211,8 +215,12 @@ def _protocol(step: Step, offered: str) -> str:
         raise RefusalError(f"transport-protocol: {offered} cannot be turned into {wanted[:40]}")
     protocol = offered if wanted in {"", offered.upper()} else wanted
     if receiver is not None and receiver.is_trunk and receiver.mode != crypto_attr.NONE:
-        return sdes.secured(protocol, secure=_is_srtp(receiver))
-    return sdes.secured(protocol, secure=False) if _is_srtp(sender) and not wanted else protocol
+        kept = old.ends[1 - step.side].tx.mode if old.open else crypto_attr.NONE
+        return sdes.secured(
+            protocol, secure=_is_srtp(receiver) if kept == crypto_attr.NONE else kept == sdes.SRTP
+        )
+    sealed = sender is not None and sender.is_trunk and sender.mode != crypto_attr.NONE
+    return sdes.secured(protocol, secure=False) if sealed and not wanted else protocol
 
 
 def _heard(step: Step, media: sdp.Media, old: End) -> End:
@@ -250,6 +258,8 @@ def _keyed(step: Step, media: sdp.Media, end: End, *, opened: bool) -> End:
     tx = end.said or end.tx
     if not tx.encrypts and mode != crypto_attr.NONE and peer is not None:
         tx = crypto_attr.fresh(mode, peer.key)
+    elif not tx.encrypts and rx.encrypts:  # to a trunk that is srtp now, in a call as it was before
+        tx = crypto_attr.fresh(rx.mode, rx.kid)
     return replace(end, rx=rx, tx=tx, said=tx)
 
 
@@ -268,8 +278,9 @@ def _accepted(text: str, end: End, party: Party, peer: Optional[Peer]) -> Transf
         raise RefusalError(
             f"vos-crypto: the peer signals {signalled.mode}, but {where} is no trunk of this relay"
         )
-    if signalled.mode != peer.mode:
-        raise RefusalError(f"vos-crypto: {where} is {peer.mode} here, the peer signals {signalled.mode}")
+    mode = peer.mode_of(signalled.kid)
+    if signalled.mode != mode:
+        raise RefusalError(f"vos-crypto: {where} is {mode} here, the peer signals {signalled.mode}")
     if signalled.kid not in peer.accept:
         known = ", ".join(peer.accept)
         raise RefusalError(f"vos-crypto: {where}: key `{signalled.kid}` is not accepted here ({known})")

@@ -7,9 +7,10 @@ from typing import Optional, Tuple, Union
 
 from vosctl.relay.control import interfaces
 from vosctl.relay.control.addresses import ip_address
-from vosctl.relay.control.config import Config, Peer
+from vosctl.relay.control.config import Config
 from vosctl.relay.control.crypto_attr import NONE
 from vosctl.relay.control.learning import LOCAL_NETWORKS
+from vosctl.relay.control.peers import Peer
 from vosctl.relay.control.request import Request
 from vosctl.relay.control.sdp import Description
 from vosctl.relay.control.settings import PROXY_MODES

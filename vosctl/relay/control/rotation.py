@@ -16,7 +16,8 @@ from typing import Any, Dict, Iterable, List, Optional, Tuple
 from vosctl.errors import RelayError
 from vosctl.relay.control import crypto_attr
 from vosctl.relay.control.calls import Branch
-from vosctl.relay.control.config import ALNUM, KEY_LENGTHS, Config, Directory, Peer
+from vosctl.relay.control.config import ALNUM, Config
+from vosctl.relay.control.peers import KEY_LENGTHS, Directory, Peer
 
 LOG = logging.getLogger(__name__)
 
@@ -60,8 +61,9 @@ class Change:
     def applied(self, peer: Peer) -> Peer:
         """Return the trunk as it is with the change."""
         key = self.current or peer.key
-        wanted = dict.fromkeys((key, *peer.accept, *self.staged))
-        return replace(peer, key=key, accept=tuple(kid for kid in wanted if kid not in self.retired))
+        wanted = dict.fromkeys((*((key,) if key else ()), *peer.accept, *self.staged))
+        accept = tuple(kid for kid in wanted if kid not in self.retired)
+        return replace(peer, accept=accept).using(key) if key != peer.key else replace(peer, accept=accept)
 
 
 class Rotation:

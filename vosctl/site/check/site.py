@@ -13,7 +13,7 @@ from vosctl.site.check.ports import (
     check_trunk_families,
 )
 from vosctl.site.check.secrets import check_plain_secrets
-from vosctl.site.check.trunks import check_ciphers, check_keys, check_media_path
+from vosctl.site.check.trunks import check_ages, check_ciphers, check_keys, check_media_path
 from vosctl.site.objects.site import Built
 from vosctl.site.problems import Problems
 
@@ -22,6 +22,7 @@ CHECKS: tuple[Check, ...] = (
     check_shared_names,
     check_rate_groups,
     check_keys,
+    check_ages,
     check_ciphers,
     check_media_path,
     check_media_ports,

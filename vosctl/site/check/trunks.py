@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 
 from vosctl.site.check.findings import Findings
 from vosctl.site.model import Encryption, Key, Node, ProxyMode, Trunk
@@ -40,6 +41,29 @@ def check_keys(findings: Findings) -> None:
             _warn(findings, "key-unused", key, f"no trunk uses the key '{key.name}'", hint=hint)
 
 
+def check_ages(findings: Findings) -> None:
+    """Check that the keys which new calls use are not older than the site wants them to be."""
+    now = datetime.now(timezone.utc)
+    for trunk in findings.built.trunks.values():
+        key, most = trunk.key, trunk.max_age
+        if key is None or most is None:
+            continue
+        hint = f"vosctl rotate-keys {trunk.name}"
+        if key.created is None:
+            message = f"nobody wrote when the key '{key.name}' of trunk '{trunk.name}' was made, and keys.max_age asks for it"
+            findings.problems.warn("key-age", message, key.mark, path=f"keys.{key.name}.created", hint=hint)
+        elif now - key.created > most:
+            message = f"the key '{key.name}' of trunk '{trunk.name}' is {(now - key.created).days} days old, keys.max_age is {days(most)}"
+            findings.problems.warn("key-age", message, key.mark, path=f"keys.{key.name}.created", hint=hint)
+
+
+def days(length: timedelta) -> str:
+    """Return a length of time in days, or in hours where it is shorter."""
+    if length < timedelta(days=1):
+        return f"{length / timedelta(hours=1):g} h"
+    return f"{length / timedelta(days=1):g} days"
+
+
 def check_ciphers(findings: Findings) -> None:
     """Check that the cipher holds on the trunk's network."""
     for name, trunk in findings.built.trunks.items():
@@ -51,6 +75,26 @@ def check_ciphers(findings: Findings) -> None:
             fields.warn(
                 "key-without-cipher", message, key="key", hint="add encryption: aes128, or take key out"
             )
+        _check_modes(fields, trunk)
+
+
+def _check_modes(fields: Fields, trunk: Trunk) -> None:
+    """Check that new calls use a key of the trunk's own mode, and that a key beside SRTP has a mode."""
+    key = trunk.key
+    if key is not None and trunk.encryption in _LENGTHS and trunk.mode_of(key) is not trunk.encryption:
+        message = f"the key '{key.name}' is for {trunk.mode_of(key).value}, the trunk '{trunk.name}' is {trunk.encryption.value}"
+        hint = f"encryption: {trunk.mode_of(key).value}, or take the key's mode out"
+        fields.error("key-mode", message, key="key", hint=hint)
+    if trunk.encryption is Encryption.SRTP and key is not None:
+        message = f"trunk '{trunk.name}' is srtp, which agrees on keys itself, call by call: '{key.name}' is for nothing"
+        fields.warn(
+            "key-mode", message, key="key", hint="take key out; one that calls still use belongs into accept"
+        )
+    for other in trunk.accept:
+        if trunk.encryption is Encryption.SRTP and other.mode is None and other != key:
+            message = f"trunk '{trunk.name}' is srtp and accepts the key '{other.name}', which does not say its mode"
+            hint = f"keys: {{{other.name}: {{mode: aes128}}}}, or the mode that the trunk had"
+            fields.warn("key-mode", message, key="accept", hint=hint)
 
 
 def _check_public(fields: Fields, trunk: Trunk) -> None:
@@ -102,13 +146,14 @@ def _report_bypass(findings: Findings, node: Node, gateway: str, mode: ProxyMode
 
 
 def _check_length(findings: Findings, trunk: Trunk, key: Key) -> None:
-    limits = _LENGTHS.get(trunk.encryption)
+    encryption = trunk.mode_of(key)
+    limits = _LENGTHS.get(encryption)
     if limits is None:
         return
     low, high = limits
-    length, mode = len(key.value), trunk.encryption.value
+    length, mode = len(key.value), encryption.value
     if low <= length <= high:
-        if trunk.encryption is Encryption.XOR and length < _SHORT:
+        if encryption is Encryption.XOR and length < _SHORT:
             message = f"the key '{key.name}' is easily guessed: it has only {length} characters"
             _warn(findings, "key-weak", key, message, hint="use 16 or more")
         return
@@ -117,7 +162,7 @@ def _check_length(findings: Findings, trunk: Trunk, key: Key) -> None:
         f"{mode} takes a key of {wanted} characters; '{key.name}', used by trunk '{trunk.name}', has {length}"
     )
     hint = f"use {wanted} random letters and digits"
-    if trunk.encryption is Encryption.AES128:
+    if encryption is Encryption.AES128:
         hint = f"AES-128 means 16 bytes: {f'{length - 16} too many' if length > high else f'{16 - length} too few'}"
         if length == _EXAMPLE:
             hint += "; the 19-character example that vendor guides give for AES128 never worked"

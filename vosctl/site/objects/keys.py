@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from vosctl.secret import Secret
-from vosctl.site.model import Key
+from vosctl.site.model import Encryption, Key
 from vosctl.site.objects.fields import Fields
+from vosctl.site.objects.scalars import parse_moment
 from vosctl.site.tree import Mark
 
 _FEW = 6
@@ -41,7 +42,10 @@ def build_key(name: str, fields: Fields, mark: Mark) -> tuple[Key, KeyFacts] | N
             )
         return None
     _check_characters(fields, value)
-    return Key(name, Secret(value), fields.mark("value")), KeyFacts(len(value), _weakness(value))
+    mode = next((each for each in Encryption if each.value == fields.text("mode")), None)
+    created = fields.parsed("created", parse_moment)
+    key = Key(name, Secret(value), fields.mark("value"), mode, created)
+    return key, KeyFacts(len(value), _weakness(value))
 
 
 def _check_characters(fields: Fields, value: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from ipaddress import ip_address, ip_network
 
@@ -99,6 +99,16 @@ def parse_duration(value: Scalar) -> timedelta:
     if not length:
         raise WrongValueError("bad-duration", "must be longer than nothing", "write seconds, or 30s, 5m, 1h")
     return length
+
+
+def parse_moment(value: Scalar) -> datetime:
+    """Return a moment in UTC from a day or a moment of ISO 8601; without a time zone it is UTC."""
+    try:
+        moment = datetime.fromisoformat(value.text.replace("Z", "+00:00").replace("z", "+00:00"))
+    except ValueError:
+        hint = "write 2026-11-01, or 2026-11-01T14:30:00Z"
+        raise WrongValueError("bad-moment", f"'{value.text}' is neither a day nor a moment", hint) from None
+    return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
 
 
 def parse_money(value: Scalar) -> Decimal:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 from vosctl.site.inventory.load import Inventory
@@ -11,6 +12,7 @@ from vosctl.site.model import Key, Node, Site, Trunk
 from vosctl.site.objects.fields import Fields, Workshop
 from vosctl.site.objects.keys import KeyFacts, build_key
 from vosctl.site.objects.node import build_node
+from vosctl.site.objects.scalars import parse_duration
 from vosctl.site.objects.trunks import build_trunk
 from vosctl.site.problems import Problems
 from vosctl.site.tree import Mapping as Tree
@@ -35,6 +37,8 @@ class Built:
 
 KeyTable = Mapping[str, "tuple[Key, KeyFacts] | None"]
 
+_POLICY = "max_age"  # stands among the keys and is none
+
 
 def build_site(
     inventory: Inventory,
@@ -57,7 +61,7 @@ def build_site(
         known = _keys_of(name, (writer, *entry.texts("ends")), keys, problems)
         trunk = build_trunk(name, entry, mark, known)
         if trunk is not None:
-            trunks[name] = trunk
+            trunks[name] = replace(trunk, max_age=_max_age(trunk, fields))
     nodes: dict[str, Node] = {}
     for name, host in inventory.hosts.items():
         own = {trunk.name: trunk for trunk in trunks.values() if name in trunk.ends}
@@ -73,6 +77,13 @@ def build_site(
     )
 
 
+def _max_age(trunk: Trunk, fields: Mapping[str, Fields]) -> timedelta | None:
+    """Return how old the trunk's keys may be: the shorter word of its two ends, None where neither says."""
+    tables = [fields[end].below("keys") for end in trunk.ends if end in fields]
+    ages = [age for table in tables if (age := table.parsed(_POLICY, parse_duration)) is not None]
+    return min(ages, default=None)
+
+
 def _keys(node: Fields, shop: Workshop) -> KeyTable:
     table = node.below("keys")
     return shop.once("keys", (table.tree,), lambda: _key_table(table, shop))
@@ -80,6 +91,7 @@ def _keys(node: Fields, shop: Workshop) -> KeyTable:
 
 def _key_table(table: Fields, shop: Workshop) -> KeyTable:
     built: dict[str, tuple[Key, KeyFacts] | None] = dict.fromkeys(table.tree.items)
+    built.pop(_POLICY, None)
     for name, entry in table.entries():
         built[name] = _one_key(name, entry, table.tree.key_marks.get(name, entry.tree.mark), shop)
     return built

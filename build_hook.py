@@ -1,4 +1,4 @@
-"""Compiles the relay's C data plane whenever the package is built or installed, editable installs included."""
+"""Compiles the relay's C data plane and the rates' prefix lookup whenever the package is built or installed, editable installs included."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 MEDIA = "vosctl/relay/media"
 LIBRARY = f"{MEDIA}/libvosmedia.so"
+LOOKUP = "vosctl/rates/lookup"
+LOOKUP_LIBRARY = f"{LOOKUP}/libvosrates.so"
 
 
 class DataPlaneHook(BuildHookInterface[Any]):
-    """Adds ``libvosmedia.so`` to the wheel and names the platform it was compiled for.
+    """Adds the C libraries to the wheel and names the platform they were compiled for.
 
-    The library has no Python ABI, so one wheel serves every Python 3 on that architecture.
+    They have no Python ABI, so one wheel serves every Python 3 on that architecture.
     """
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
@@ -25,12 +27,15 @@ class DataPlaneHook(BuildHookInterface[Any]):
         if self.target_name != "wheel":
             return
         root = Path(self.root)
-        _load(root / MEDIA / "build.py").compile(root / LIBRARY)
+        build = _load(root / MEDIA / "build.py")
+        build.compile(root / LIBRARY)
+        build.compile(root / LOOKUP_LIBRARY, sources=root / LOOKUP / "native")
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform}"
         if version != "editable":
-            build_data["force_include"][str(root / LIBRARY)] = LIBRARY
+            for library in (LIBRARY, LOOKUP_LIBRARY):
+                build_data["force_include"][str(root / library)] = library
 
 
 def _load(path: Path) -> ModuleType:

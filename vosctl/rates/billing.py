@@ -32,10 +32,10 @@ def charge(rate: Rate, seconds: int | Decimal, rounding: Rounding = CALL) -> Dec
     """
     if seconds < 0:
         raise ValueError(f"a call cannot last {seconds} s")
-    return divide(_sixty_times(rate, Decimal(seconds)), Decimal(MINUTE), rounding)
+    return divide(sixty_times(rate, Decimal(seconds)), Decimal(MINUTE), rounding)
 
 
-def _sixty_times(rate: Rate, seconds: Decimal) -> Decimal:
+def sixty_times(rate: Rate, seconds: Decimal) -> Decimal:
     """Return the charge times 60, which is exact: rates are per minute, periods in seconds."""
     if not seconds:
         return _ZERO

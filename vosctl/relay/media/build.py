@@ -48,15 +48,15 @@ def compiler() -> str:
     raise BuildError("no C compiler: install gcc (Debian: apt-get install gcc libc6-dev)")
 
 
-def compile(out_path: Path, *, extra: Sequence[str] = ()) -> Path:  # noqa: A001 (the build hook's name for it)
-    """Compile the data plane to ``out_path`` and return it.
+def compile(out_path: Path, *, extra: Sequence[str] = (), sources: Path = SOURCES) -> Path:  # noqa: A001 (the build hook's name for it)
+    """Compile the data plane, or another folder of C ``sources``, to ``out_path`` and return it.
 
     The file appears whole or not at all: it is made beside its place and renamed. ``extra`` are further
     flags (``SANITIZE``). Raises BuildError with the compiler's words.
     """
     out = Path(out_path)
     made = out.with_name(f".{out.name}.{os.getpid()}")
-    command = [compiler(), *FLAGS, *extra, "-o", str(made), *map(str, sorted(SOURCES.glob("*.c"))), "-ldl"]
+    command = [compiler(), *FLAGS, *extra, "-o", str(made), *map(str, sorted(sources.glob("*.c"))), "-ldl"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         made.unlink(missing_ok=True)

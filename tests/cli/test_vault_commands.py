@@ -273,6 +273,17 @@ def test_people_come_and_go(site):
     assert "damaged" in site.vault("recipients", "add", "bob", damaged, code=64)
 
 
+def test_what_is_encrypted_where_plans_show_it_is_told(site):
+    file = site.folder / "inventory/group_vars/all/main.yml"
+    file.write_text(file.read_text() + "sysctl: {net.ipv4.tcp_keepalive_time: !secret '600'}\n")
+    site.vault("encrypt", str(file))
+    said = site.run(VOSCTL, "validate", "-v")
+    assert (
+        "main.yml:3:41 sysctl.net.ipv4.tcp_keepalive_time: warning: this value is encrypted here, but" in said
+    )
+    assert said.count("[sealed-shown]") == 1
+
+
 def test_plain_secrets_are_found(site):
     assert site.vault("check", KEYS, "inventory/hosts.yml") == ""
     plain = site.folder / "inventory/host_vars/edge-a.yml"

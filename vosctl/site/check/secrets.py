@@ -5,10 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vosctl.site.check.findings import Findings
-from vosctl.site.secrets import is_kept_secret
+from vosctl.site.secrets import is_kept_secret, is_secret_path
 from vosctl.site.tree import Mapping, Mark, Scalar, Value, is_sealed
 
 _TREES = ("keys", "gateways", "relay", "firewall", "password", "become_password", "become_pass", "ssh_pass")
+_COMPILED = (
+    "gateways", "trunks", "keys", "qos", "media", "firewall", "sysctl", "relay", "rates", "files", "packages",
+    "services", "users", "cron",
+)  # fmt: skip
+
+
+def check_shown_secrets(findings: Findings) -> None:
+    """Report encrypted values in places whose content plans, diffs and nodes' files show."""
+    add, told = findings.problems.warn, set()
+    for fields in findings.built.fields.values():
+        for name in _COMPILED:
+            for path, value in _secrets(fields.tree.items.get(name), name):
+                if is_sealed(value) and not is_secret_path(path) and value.mark not in told:
+                    told.add(value.mark)
+                    message = "this value is encrypted here, but plans, diffs and files on nodes show it"
+                    hint = "keys, passwords, webhooks and contents of files are kept secret, other values are not"
+                    add("sealed-shown", message, value.mark, path=path, hint=hint)
 
 
 def check_plain_secrets(findings: Findings) -> None:
@@ -47,7 +64,7 @@ def _report(findings: Findings, found: dict[Mark, str], *, forgotten: bool) -> N
         add("plain-secret", message, marks[0], path=found[marks[0]], hint=hint)
 
 
-def _secrets(value: Value, path: str) -> Iterator[tuple[str, Scalar]]:
+def _secrets(value: Value | None, path: str) -> Iterator[tuple[str, Scalar]]:
     if isinstance(value, Mapping):
         for key, item in value.items.items():
             yield from _secrets(item, f"{path}.{key}")

@@ -12,7 +12,7 @@ from vosctl.site.check.ports import (
     check_relay_addresses,
     check_trunk_families,
 )
-from vosctl.site.check.secrets import check_plain_secrets
+from vosctl.site.check.secrets import check_plain_secrets, check_shown_secrets
 from vosctl.site.check.trunks import check_ages, check_ciphers, check_keys, check_media_path
 from vosctl.site.objects.site import Built
 from vosctl.site.problems import Problems
@@ -35,6 +35,7 @@ CHECKS: tuple[Check, ...] = (
     check_shared_addresses,
     check_codecs,
     check_plain_secrets,
+    check_shown_secrets,
 )
 
 

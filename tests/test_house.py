@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -45,7 +46,10 @@ def test_a_skip_is_loud_and_fails_where_reality_is_required(tmp_path, source):
 
 def run_script(directory: Path, name: str, *arguments: str) -> tuple[int, str]:
     argv = (sys.executable, str(TOP / "scripts" / name), *arguments)
-    result = subprocess.run(argv, cwd=directory, capture_output=True, text=True, check=False, timeout=60)
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    result = subprocess.run(
+        argv, cwd=directory, env=own, capture_output=True, text=True, check=False, timeout=60
+    )
     return result.returncode, result.stdout + result.stderr
 
 

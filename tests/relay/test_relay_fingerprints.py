@@ -120,7 +120,7 @@ def test_vosctl_keys_tells_the_operator(joined, tmp_path, capfd):
     call.place()
     assert run(["keys", "--trunk", "ab", "-i", str(hosts)]) == 0
     assert capfd.readouterr().out == (
-        "ab (edge-a - edge-b, aes128): new calls use k1\n"
+        "ab (edge-a - edge-b, aes128): new calls use k1, of unknown age\n"
         "  edge-a: calls by key: k1: 1\n  edge-b: calls by key: k1: 1\n"
         "  both ends hold the site's keys\n"
     )

@@ -320,11 +320,10 @@ def test_a_node_that_can_do_neither_says_both(tmp_path: Path, monkeypatch: pytes
         host.load_plane(tmp_path)
 
 
-def test_the_build_says_what_the_compiler_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_build_says_what_the_compiler_said(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "a.c").write_text("int f(void) { return x; }\n")
-    monkeypatch.setattr(build, "SOURCES", broken)
     with pytest.raises(build.BuildError, match=r"a\.c:1:22: error: "):
-        build.compile(tmp_path / "out.so")
+        build.compile(tmp_path / "out.so", sources=broken)
     assert list(tmp_path.iterdir()) == [broken]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 import pytest
 from rotation_case import Ground
 
+from vosctl.demo import local
 from vosctl.demo.stage import copy_site
 from vosctl.fleet import kernel
-from vosctl.fleet.state import descendants
 
 NODES = {"edge-a": 2, "edge-b": 3}
 
@@ -23,26 +22,12 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     folder = tmp_path_factory.mktemp("rotation")
     site = copy_site(folder / "site")
     third = os.getpid() % 200 + 20
-    for name, last in NODES.items():
-        root = folder / "nodes" / name
-        root.mkdir(parents=True)
-        address = f"127.{third}.0.{last}"
-        variables = {
-            "connection": "local",
-            "host": address,
-            "root": str(root),
-            "relay": {"addresses": [address], "ng": f"{address}:2223"},
-        }
-        where = site / "inventory" / "host_vars" / name
-        where.mkdir(parents=True, exist_ok=True)
-        (where / "zz-here.yml").write_text(json.dumps(variables) + "\n", encoding="utf-8")
+    local.settle(site, folder / "nodes", {name: f"127.{third}.0.{last}" for name, last in NODES.items()})
     kernel.adopt_orphans()
     try:
         yield Ground(site, folder / "nodes")
     finally:
-        while processes := descendants(os.getpid()):
-            for process in processes:
-                process.kill()
+        local.end_all()
 
 
 @pytest.fixture

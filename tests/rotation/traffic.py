@@ -59,7 +59,7 @@ class Signalling(threading.Thread):
 
     def __init__(self, relays: tuple[NgClient, NgClient], ready: queue.SimpleQueue, wake: Callable[[], None]):
         super().__init__(daemon=True)
-        self.todo: queue.SimpleQueue = queue.SimpleQueue()
+        self.asked: queue.SimpleQueue = queue.SimpleQueue()
         self.kids: Counter[str] = Counter()
         self.failures: list[str] = []
         self._relays = relays
@@ -67,7 +67,7 @@ class Signalling(threading.Thread):
         self._wake = wake
 
     def run(self) -> None:
-        while (item := self.todo.get()) is not None:
+        while (item := self.asked.get()) is not None:
             do, call = item
             try:
                 do(self, call)
@@ -153,7 +153,7 @@ class Crowd:
                 else:
                     self._hear(number)
             open_ = open_ and now - began < MOST_SECONDS
-        self._signalling.todo.put(None)
+        self._signalling.asked.put(None)
         self._signalling.join()
         return {
             "seconds": round(time.monotonic() - began, 1),
@@ -171,7 +171,7 @@ class Crowd:
         for side in (0, 1):
             self._listening[phones[side].fileno()] = (call, side)
         self.up += 1
-        self._signalling.todo.put((Signalling.set_up, call))
+        self._signalling.asked.put((Signalling.set_up, call))
 
     def _phone(self, host: str) -> socket.socket:
         phone = self._fleet.socket(host, socket.AF_INET, socket.SOCK_DGRAM)
@@ -195,7 +195,7 @@ class Crowd:
             return False
         at, _, call = heapq.heappop(self._heap)
         if call.sent == call.packets:
-            self._signalling.todo.put((Signalling.hang_up, call))
+            self._signalling.asked.put((Signalling.hang_up, call))
             return True
         for side in (0, 1):
             call.phones[side].sendto(call.packet(side, call.sent), call.targets[side])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,18 @@ def stage(directory: Path) -> Iterator[Stage]:
     nodes = directory / "nodes"
     stop_relays(nodes)
     site = copy_site(directory / "site")
-    for name, address in NODES.items():
+    settle(site, nodes, NODES)
+    kernel.adopt_orphans()
+    try:
+        yield Stage(LocalGround(nodes, NODES | OTHERS), site, (program(),))
+    finally:
+        with undisturbed():
+            end_all()
+
+
+def settle(site: Path, nodes: Path, addresses: Mapping[str, str]) -> None:
+    """Make each node of a copy of the example site a folder below ``nodes``, its relay at a loopback address."""
+    for name, address in addresses.items():
         root = nodes / name
         root.mkdir(parents=True)
         variables = {
@@ -41,16 +52,10 @@ def stage(directory: Path) -> Iterator[Stage]:
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(variables, indent=2)
         (folder / "zz-here.yml").write_text(text + "\n", encoding="utf-8")
-    kernel.adopt_orphans()
-    try:
-        yield Stage(LocalGround(nodes, NODES | OTHERS), site, (program(),))
-    finally:
-        with undisturbed():
-            _end_all()
 
 
-def _end_all() -> None:
-    # Relays, and the agents of an apply that was cut off: all that the site's nodes run is below this process.
+def end_all() -> None:
+    """End what the site's nodes run: relays, and the agents of an apply that was cut off, all below this process."""
     while processes := descendants(os.getpid()):
         for process in processes:
             process.kill()

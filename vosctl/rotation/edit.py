@@ -11,6 +11,7 @@ from vosctl.vault import values
 from vosctl.vault.document import Document, parse
 from vosctl.vault.insert import insert
 from vosctl.vault.sealing import rewrite
+from vosctl.vault.spans import last_of, line_break, line_end, line_start
 
 _ACCEPT = "accept"
 
@@ -132,9 +133,9 @@ def _begin_list(document: Document, trunk: str, items: Sequence[str]) -> str:
     found = find(document, "trunks", trunk, "key")
     if found is None or found[2].flow_style:
         return insert(document, ("trunks", trunk, _ACCEPT), text)
-    at = _line_end(document.body, found[1].end_mark.index)
+    at = line_end(document.body, found[1].end_mark.index)
     line = " " * found[0].start_mark.column + f"{_ACCEPT}: {text}"
-    return document.body[:at] + _break(document.body) + line + document.body[at:]
+    return document.body[:at] + line_break(document.body) + line + document.body[at:]
 
 
 def _emptied(document: Document, trunk: str) -> str:
@@ -148,8 +149,8 @@ def _emptied(document: Document, trunk: str) -> str:
     return (
         body[:colon]
         + " []"
-        + body[colon : _line_start(body, start)].rstrip()
-        + body[_line_end(body, _last(body, found)) :]
+        + body[colon : line_start(body, start)].rstrip()
+        + body[line_end(body, last_of(body, found)) :]
     )
 
 
@@ -162,8 +163,8 @@ def _with_item(document: Document, trunk: str, text: str) -> str:
             return body[:at] + text + body[at:]
         at = found.value[-1].end_mark.index
         return f"{body[:at]}, {text}{body[at:]}"
-    at = _line_end(body, _last(body, found))
-    return body[:at] + _break(body) + " " * found.start_mark.column + f"- {text}" + body[at:]
+    at = line_end(body, last_of(body, found))
+    return body[:at] + line_break(body) + " " * found.start_mark.column + f"- {text}" + body[at:]
 
 
 def _without_item(document: Document, found: SequenceNode, index: int) -> str:
@@ -171,7 +172,7 @@ def _without_item(document: Document, found: SequenceNode, index: int) -> str:
     if found.flow_style:
         return _cut(document.body, spans, index, found)
     dash = document.body.rindex("-", 0, spans[index][0])
-    return _without_lines(document.body, dash, _last(document.body, found.value[index]))
+    return _without_lines(document.body, dash, last_of(document.body, found.value[index]))
 
 
 def _without(document: Document, *path: str) -> str:
@@ -182,7 +183,7 @@ def _without(document: Document, *path: str) -> str:
     if parent.flow_style:
         spans = [(one.start_mark.index, other.end_mark.index) for one, other in parent.value]
         return _cut(document.body, spans, [one for one, _ in parent.value].index(key), parent)
-    return _without_lines(document.body, key.start_mark.index, _last(document.body, value))
+    return _without_lines(document.body, key.start_mark.index, last_of(document.body, value))
 
 
 def _cut(body: str, spans: Sequence[tuple[int, int]], index: int, parent: Node) -> str:
@@ -196,29 +197,7 @@ def _cut(body: str, spans: Sequence[tuple[int, int]], index: int, parent: Node) 
 
 def _without_lines(body: str, first: int, last: int) -> str:
     end = body.find("\n", last)
-    return body[: _line_start(body, first)] + ("" if end < 0 else body[end + 1 :])
-
-
-def _last(body: str, node: Node) -> int:
-    """Return where the last thing in a node ends; a block's end mark lies behind blank lines and comments."""
-    while not isinstance(node, ScalarNode) and not node.flow_style and node.value:  # type: ignore[attr-defined]
-        item = node.value[-1]
-        node = item[1] if isinstance(item, tuple) else item
-    return len(body[: node.end_mark.index].rstrip())
-
-
-def _line_start(body: str, at: int) -> int:
-    return body.rfind("\n", 0, at) + 1
-
-
-def _line_end(body: str, at: int) -> int:
-    found = body.find("\n", at)
-    end = len(body) if found < 0 else found
-    return end - 1 if end > at and body[end - 1] == "\r" else end
-
-
-def _break(body: str) -> str:
-    return "\r\n" if "\r\n" in body else "\n"
+    return body[: line_start(body, first)] + ("" if end < 0 else body[end + 1 :])
 
 
 def _elsewhere(document: Document, path: Sequence[str]) -> UsageError:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from yaml.nodes import MappingNode, Node, ScalarNode
+from yaml.nodes import MappingNode, Node
 
 from vosctl.errors import UsageError
 from vosctl.vault import values
 from vosctl.vault.document import Document, Path
+from vosctl.vault.spans import last_of, line_break, line_end
 
 _STEP = 2
 
@@ -58,10 +59,10 @@ def insert(document: Document, path: Path, text: str) -> str:
     if node.flow_style:
         return _into_flow(document, node, rest, text)
     column = node.value[0][0].start_mark.column
-    at = _line_end(document.body, _last(document.body, node))
+    at = line_end(document.body, last_of(document.body, node))
     return (
         document.body[:at]
-        + _break(document.body)
+        + line_break(document.body)
         + _block(rest, text, column, document.body)
         + document.body[at:]
     )
@@ -91,22 +92,4 @@ def _into_flow(document: Document, node: MappingNode, rest: list[str], text: str
 
 def _block(rest: list[str], text: str, column: int, body: str) -> str:
     lines = [" " * (column + _STEP * number) + f"{key}:" for number, key in enumerate(rest)]
-    return _break(body).join(lines) + " " + text
-
-
-def _last(body: str, node: Node) -> int:
-    """Return where the last thing in a node ends, without the blank lines that its parser counts in."""
-    while not isinstance(node, ScalarNode) and not node.flow_style and node.value:  # type: ignore[attr-defined]
-        item = node.value[-1]
-        node = item[1] if isinstance(item, tuple) else item
-    return len(body[: node.end_mark.index].rstrip())
-
-
-def _line_end(body: str, at: int) -> int:
-    found = body.find("\n", at)
-    end = len(body) if found < 0 else found
-    return end - 1 if body[end - 1 : end] == "\r" and end > at else end
-
-
-def _break(body: str) -> str:
-    return "\r\n" if "\r\n" in body else "\n"
+    return line_break(body).join(lines) + " " + text

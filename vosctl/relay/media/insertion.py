@@ -47,15 +47,15 @@ class Insertions:
     """Carries out ``play``, ``dial`` and ``record`` on running calls."""
 
     def __init__(self, plane: Plane, calls: Calls) -> None:
-        self._library = plane.library
+        self._handle = plane.library
         self._calls = calls
         self._playing: Dict[Tuple[int, int], int] = {}
         self._held: Dict[Tuple[str, int, int], int] = {}  # bytes of sound, by function and leg
         self._recorder: Optional[Recorder] = None
-        self._library.vos_play.argtypes = [c.c_void_p, c.c_uint32, c.c_void_p, c.c_char_p, c.c_size_t]
-        self._library.vos_dial.argtypes = self._library.vos_play.argtypes
-        self._library.vos_record.argtypes = [c.c_void_p, c.c_uint32]
-        self._library.vos_tap_lost.restype = c.c_uint64
+        self._handle.vos_play.argtypes = [c.c_void_p, c.c_uint32, c.c_void_p, c.c_char_p, c.c_size_t]
+        self._handle.vos_dial.argtypes = self._handle.vos_play.argtypes
+        self._handle.vos_record.argtypes = [c.c_void_p, c.c_uint32]
+        self._handle.vos_tap_lost.restype = c.c_uint64
 
     def play(self, request: Mapping[str, Any]) -> Json:
         """Send ``sound`` (base64 of G.711 bytes) to a leg, or end what is sent there; see ``VOS_PLAY``."""
@@ -95,7 +95,7 @@ class Insertions:
         if not isinstance(path, str) or not Path(path).is_absolute():
             raise RequestError("record.path: must be an absolute path")
         if self._recorder is None:
-            self._recorder = Recorder(_checked(self._library.vos_tap_open()), self._library.vos_tap_lost)
+            self._recorder = Recorder(_checked(self._handle.vos_tap_open()), self._handle.vos_tap_lost)
         most = _number(request, "most", 1024, 1 << 40, MAX_FILE)
         self._recorder.start(name, path, [running.id for running in streams], most=most)
         self._tap(streams, on=True)
@@ -135,7 +135,7 @@ class Insertions:
     def _do(self, function: str, running: Running, side: int, conf: c.Structure, sound: bytes) -> None:
         key = (function, running.id, side)
         self._make_room(key, len(sound))
-        call = getattr(self._library, function)
+        call = getattr(self._handle, function)
         _checked(call(running.stream.handle, side, c.byref(conf), sound, len(sound)))
         self._held[key] = len(sound)
 
@@ -154,7 +154,7 @@ class Insertions:
 
     def _tap(self, streams: List[Running], *, on: bool) -> None:
         for running in streams:
-            _checked(self._library.vos_record(running.stream.handle, int(on)))
+            _checked(self._handle.vos_record(running.stream.handle, int(on)))
 
 
 def _checked(result: int) -> int:

@@ -47,7 +47,7 @@ class Insertions:
     """Carries out ``play``, ``dial`` and ``record`` on running calls."""
 
     def __init__(self, plane: Plane, calls: Calls) -> None:
-        self._handle = plane.library
+        self._handle = plane.handle
         self._calls = calls
         self._playing: Dict[Tuple[int, int], int] = {}
         self._held: Dict[Tuple[str, int, int], int] = {}  # bytes of sound, by function and leg

@@ -147,7 +147,7 @@ class Plane:
         self.events_fd = -1
 
     @property
-    def library(self) -> Any:
+    def handle(self) -> Any:
         """The loaded library, for what declares functions of its own."""
         return self._c
 

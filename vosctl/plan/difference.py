@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from vosctl.secret import Secret
 
@@ -33,8 +34,9 @@ def unified(old: bytes | None, new: bytes | None, *, name: str) -> tuple[str, ..
     )
 
 
+@lru_cache(maxsize=32)
 def text_diff(old: str, new: str, *, old_name: str, new_name: str) -> tuple[str, ...]:
-    """Return the unified diff of two texts, cut after LINES_SHOWN lines."""
+    """Return the unified diff of two texts, cut after LINES_SHOWN lines; nodes of one kind share it."""
     before, after = old.splitlines(), new.splitlines()
     skipped = _alike(before, after)
     cut = _alike(before[skipped:][::-1], after[skipped:][::-1])

@@ -20,6 +20,7 @@ LINE_LIMIT = 65536
 POLL = 0.25
 TURNS = 64
 PROMPT_POLL = 0.02
+LEVEL = 1  # zlib's: what a frame saves on the way by a higher one takes longer to pack than to send
 
 
 class Pipe(Protocol):
@@ -200,7 +201,7 @@ class Channel:
 
 def encode(frame: Mapping[str, Any]) -> bytes:
     """Return a frame as bytes; raise ChannelError when it is too long."""
-    body = zlib.compress(json.dumps(frame, separators=(",", ":")).encode(), 6)
+    body = zlib.compress(json.dumps(frame, separators=(",", ":")).encode(), LEVEL)
     if len(body) > MAX_FRAME:
         raise ChannelError(f"a frame of {len(body)} bytes is too long (at most {MAX_FRAME})")
     return struct.pack(">I", len(body)) + body

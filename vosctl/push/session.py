@@ -97,7 +97,9 @@ class Session:
             return
         if said == b"NEED":
             archive = bundle.archive()
-            self._channel.send(struct.pack(">I", len(archive)) + archive)
+            code = bundle.compiled()
+            head, more = struct.pack(">I", len(archive) | 1 << 31), struct.pack(">I", len(code))
+            self._channel.send(head + archive + more + code)
         hello = self._channel.receive_frame()
         if hello["op"] == "error":
             raise self._refusal(hello)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,24 @@ def test_a_kept_agent_that_somebody_touched_is_not_run(nft: Machine, spoil: str)
     with nft.agent() as agent:
         assert not agent.had_it
         assert agent.hello["op"] == "hello"
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("fits", [True, False])
+def test_byte_code_that_comes_along_is_kept_where_it_is_this_python_s(nft: Machine, *, fits: bool) -> None:
+    nft.run("rm -rf /run/vosctl")
+    code = bundle.compiled()
+    sent = code if fits else b"\0\0\r\n" + code[4:]
+    archive = bundle.archive()
+    data = (len(archive) | 1 << 31).to_bytes(4, "big") + archive + len(sent).to_bytes(4, "big") + sent
+    command = [PYTHON, "-I", "-S", "-c", bundle.LOADER, bundle.digest()]
+    result = subprocess.run(nft.argv(command), input=data, capture_output=True, check=True)
+    assert result.stdout.startswith(b"NEED\n")
+    assert result.stderr == b""
+    (kept,) = nft.path("/run/vosctl").glob("*.zip")
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert (kept.read_bytes() == zlib.decompress(code[4:])) == fits
+    names = {f"{name}c" for name in zipfile.ZipFile(io.BytesIO(archive)).namelist()}
+    assert set(zipfile.ZipFile(kept).namelist()) == names
+    with nft.agent() as agent:
+        assert agent.had_it

@@ -71,27 +71,39 @@ class Change:
     def check(self, before: Firewall) -> None:
         """Test the rules without loading them; raises AgentError for what the kernel would refuse."""
         kernel = before.require()
+        # Only legacy's test finds a lock that is held; with nft the rehearsal does all that the test does.
+        if kernel.backend == "legacy":
+            self._test(before)
+        if not self._rehearse(before) and kernel.backend != "legacy":
+            self._test(before)
+
+    def _test(self, before: Firewall) -> None:
+        kernel = before.require()
         for family, tables in self.target.items():
             # Parsing looks at the sets, so new ones can only be tried in the rehearsal.
             if rules.set_names(tables) <= set(before.sets) - set(self.put):
                 iptables.test(kernel.backend, family, rules.compose(tables, kernel.own[family]))
+
+    def _rehearse(self, before: Firewall) -> bool:
         used = set().union(*map(rules.set_names, self.target.values()))
         sets = "".join(
             (self.put.get(name) or _empty_copy(before.sets[name])).create(name)
             for name in sorted(used | set(self.put))
             if name in self.put or name in before.sets
         )
-        iptables.rehearse(
-            kernel.backend, sets, {family: rules.rehearsal(own) for family, own in self.target.items()}
+        return iptables.rehearse(
+            before.require().backend,
+            sets,
+            {family: rules.rehearsal(own) for family, own in self.target.items()},
         )
 
     def apply_sets(self) -> None:
         """Make and refill the sets. Those whose type changes wait under another name for ``apply_rules``."""
         held = self._without_spares() if self.put else {}
+        ipsets.make_all({name: new for name, new in self.put.items() if name not in held})
         for name, new in self.put.items():
             old = held.get(name)
             if old is None:
-                ipsets.make(name, new)
                 continue
             spare = ipsets.spare_name(name, held)
             if ipsets.is_adjustable(old, new):

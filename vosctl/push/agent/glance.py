@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vosctl.push.agent.state import State
 
 RUN = "/run/vosctl"
-_PLACES = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/etc/alternatives/iptables",
+PLACES = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/etc/alternatives/iptables",
             "/etc/alternatives/ip6tables", "/etc/os-release", "/etc/passwd", "/etc/group")  # fmt: skip
 _COVERED = (
     "node",
@@ -196,7 +196,7 @@ def _ask(state: State, wanted: dict[str, Any]) -> dict[str, Any] | None:
     applied = state.applied()
     if any(applied.get(key) for key in ("users", "cron")):
         return None  # what the site has no more of is looked for, too
-    paths = {*_PLACES, *(applied.get("files") or ()), *(item["path"] for item in wanted["files"])}
+    paths = {*PLACES, *(applied.get("files") or ()), *(item["path"] for item in wanted["files"])}
     paths |= {node.state(name) for name in _STATE} | {node.run("loaded.json"), node.run("boot")}
     paths |= {"/opt/vosctl/current", "/opt/vosctl/current/.vosctl-release.json"}
     reads = []

@@ -14,7 +14,7 @@ from vosctl.push.agent.wanted import SET_PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
 _FAMILIES = {"inet": 4, "inet6": 6}
@@ -142,6 +142,18 @@ def make(name: str, new: IpSet) -> None:
     except AgentError:
         destroy([name], quiet=True)
         raise
+
+
+def make_all(sets: Mapping[str, IpSet]) -> None:
+    """Make sets that do not exist, in one go; raises AgentError that names the one that cannot be made."""
+    if not sets:
+        return
+    try:
+        restore("".join(new.create(name) for name, new in sets.items()), "sets")
+    except AgentError:
+        destroy(sets, quiet=True)
+        for name, new in sets.items():
+            make(name, new)
 
 
 def swap(name: str, new: IpSet, other: str) -> None:

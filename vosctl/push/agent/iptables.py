@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 
-from vosctl.push.agent import command, rules
+from vosctl.push.agent import command, glance, rules
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 PROGRAMS = {4: "iptables", 6: "ip6tables"}
 WAIT = "10"
@@ -35,8 +36,34 @@ class Kernel:
         return rules.render(self.own[family])
 
 
+_LAST: list[tuple[Any, Kernel]] = []
+
+
 def look() -> Kernel:
-    """Return what the kernel holds; raises AgentError where iptables is missing, refused or in two minds."""
+    """Return what the kernel holds; raises AgentError where iptables is missing, refused or in two minds.
+
+    The last look of this process holds as long as nf_tables' generation and the programs are the same.
+    """
+    mark = _mark()
+    if mark is not None and _LAST and _LAST[0][0] == mark:
+        return _LAST[0][1]
+    kernel = _look()
+    # Whatever moved while the saves were made counts for the next look.
+    _LAST[:] = [(mark, kernel)] if mark is not None and _mark() == mark else []
+    return kernel
+
+
+def _mark() -> Any:
+    """Return what a look rests on, None where the kernel does not tell or legacy, which counts nothing, has tables."""
+    if any(map(_legacy_tables, PROGRAMS)):
+        return None
+    try:
+        return glance.evidence({"paths": glance.PLACES, "reads": (), "sets": None})
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _look() -> Kernel:
     default, version = _default_backend()
     other = "legacy" if default == "nft" else "nft"
     saves = {backend: _saves(backend) for backend in (default, other)}
@@ -123,16 +150,18 @@ def _restore(arguments: tuple[str, ...], family: int, text: str) -> None:
         raise refused(family, text, result.reason)
 
 
-def rehearse(backend: str, sets: str, inputs: Mapping[int, str]) -> None:
+def rehearse(backend: str, sets: str, inputs: Mapping[int, str]) -> bool:
     """Load sets and rules in a throw-away network namespace; raises AgentError when the kernel refuses one.
 
     Finds what ``--test`` lets pass: jumps to missing chains, targets of other tables, missing matches.
-    Where namespaces cannot be made it does nothing: loading itself will tell.
+    Return whether the namespace took them all; where none can be made, loading itself will tell.
     """
-    if command.find("unshare") is None or command.run(("unshare", "-n", "true")).code:
-        return
+    if command.find("unshare") is None:
+        return False
     if _rehearse_all(backend, sets, inputs):
-        return
+        return True
+    if command.run(("unshare", "-n", "true")).code:
+        return False
     if sets:
         result = _in_namespace('ipset restore <"$1"', [sets])
         if result.code:
@@ -149,6 +178,7 @@ def rehearse(backend: str, sets: str, inputs: Mapping[int, str]) -> None:
         reason = _rehearse_one(backend, family, sets, text)
         if reason:
             raise refused(family, _up_to_culprit(backend, family, sets, text), reason)
+    return False
 
 
 def _rehearse_all(backend: str, sets: str, inputs: Mapping[int, str]) -> bool:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from vosctl.rates.billing import MINUTE, Rounding, divide
-from vosctl.site.decks import Rate
+from vosctl.rates.billing import MINUTE, divide
+from vosctl.site.decks import Rate, Rounding
 from vosctl.site.model import ProfitGuard
 
 _HUNDRED = Decimal(100)

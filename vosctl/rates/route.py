@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from vosctl.rates.billing import Rounding, charge
+from vosctl.rates.billing import charge
 from vosctl.rates.guard import lock
-from vosctl.site.decks import Deck, Rate
+from vosctl.site.decks import Deck, Rate, Rounding
 from vosctl.site.model import ProfitGuard
 
 _TIE = Rounding(places=10)

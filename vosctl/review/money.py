@@ -8,13 +8,12 @@ from decimal import Decimal
 
 from vosctl.compile.routes import vendors
 from vosctl.plan.risk import Risk
-from vosctl.rates.billing import Rounding
 from vosctl.rates.guard import margin, plain, profit
 from vosctl.rates.route import Offer, Route, table
 from vosctl.review.model import Area, Finding
 from vosctl.review.same import Sameness
 from vosctl.review.words import moved, some
-from vosctl.site.decks import Deck, Rate
+from vosctl.site.decks import Deck, Rate, Rounding
 from vosctl.site.model import Node, Site
 from vosctl.site.tree import Mark
 

@@ -10,7 +10,9 @@ import click
 
 from vosctl.cli.commands import Commands
 
-MODULES: dict[str, str] = {}
+MODULES = {
+    "breakeven": "breakeven",
+}
 
 
 @click.group(commands=Commands(MODULES, __package__ or ""), short_help="Ask what calls earn and cost.")

@@ -12,6 +12,7 @@ from vosctl.cli.commands import Commands
 
 MODULES = {
     "breakeven": "breakeven",
+    "effective": "effective",
 }
 
 

@@ -1,0 +1,105 @@
+"""vosctl rates effective: what 60/60, 30/6, 6/6 and 1/1 really cost."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+import click
+
+from vosctl.cli.rates.parameters import AMOUNT, DURATION, json_option
+from vosctl.cli.screen import output, print_json
+from vosctl.errors import UsageError
+from vosctl.rates.effective import Exponential, Increment, Measured, Spread, effective
+from vosctl.report.rates import effective as report
+
+_USUAL = (Increment(60, 60), Increment(30, 6), Increment(6, 6), Increment(1, 1))
+_ACD = Decimal(180)
+
+
+class _Increment(click.ParamType[Increment]):
+    name = "first/cycle"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Increment:
+        """Return the increment; ``6`` is ``6/6``."""
+        if isinstance(value, Increment):
+            return value
+        found = re.fullmatch(r"(\d{1,5})(?:/(\d{1,5}))?", str(value))
+        if not found or not int(found[2] or found[1]):
+            self.fail(
+                f"'{value}' is not a billing increment; write first/cycle in seconds, as 30/6", param, ctx
+            )
+        return Increment(int(found[1]), int(found[2] or found[1]))
+
+
+class _Durations(click.ParamType[Measured]):
+    name = "s:n,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Measured:
+        """Return the calls by duration; without a count it is one call."""
+        if isinstance(value, Measured):
+            return value
+        calls: dict[Decimal, int] = {}
+        for part in str(value).split(","):
+            length, _, count = part.strip().partition(":")
+            if not re.fullmatch(r"\d{0,12}", count):
+                self.fail(f"'{count}' in '{part}' is not a number of calls; write 32:120,57:80", param, ctx)
+            seconds = DURATION.convert(length, param, ctx)
+            calls[seconds] = calls.get(seconds, 0) + int(count or 1)
+        try:
+            return Measured(calls)
+        except ValueError as error:
+            self.fail(
+                f"{error} in '{value}'; write durations and how many calls, as 32:120,57:80", param, ctx
+            )
+
+
+@click.command("effective", short_help="What 60/60, 30/6, 6/6 and 1/1 really cost.")
+@click.option(
+    "--rate",
+    default=Decimal("0.01"),
+    show_default="0.01",
+    type=AMOUNT,
+    help="The rate of the deck, a minute.",
+)
+@click.option("--increment", "increments", multiple=True, default=_USUAL, type=_Increment(),
+              show_default="60/60, 30/6, 6/6, 1/1", help="First period and cycle in seconds; may be repeated.")  # fmt: skip
+@click.option("--mean", type=DURATION, show_default="3m",
+              help="Only the average duration (ACD) is known: an exponential spread about it.")  # fmt: skip
+@click.option(
+    "--durations", type=_Durations(), help="Durations and how many calls lasted so long: 32:120,57:80,3m:40."
+)
+@json_option
+def effective_command(
+    *,
+    rate: Decimal,
+    increments: tuple[Increment, ...],
+    mean: Decimal | None,
+    durations: Measured | None,
+    as_json: bool,
+) -> int:
+    """Say what billing increments really cost a minute that is spoken, over a spread of call durations.
+
+    For example: vosctl rates effective --rate 0.01 --mean 45s
+    """
+    spread = _spread(mean, durations)
+    found = effective(rate, increments, spread)
+    if as_json:
+        print_json(report.as_json(rate, spread, found))
+    else:
+        output().print(report.screen(rate, spread, found))
+    return 0
+
+
+def _spread(mean: Decimal | None, durations: Measured | None) -> Spread:
+    if mean is not None and durations is not None:
+        raise UsageError("the durations are said twice", hint="give one of --mean and --durations")
+    if durations is not None:
+        return durations
+    if mean is not None and not mean:
+        raise UsageError("calls of 0 seconds cost nothing", hint="say how long a call lasts, as --mean 3m")
+    return Exponential(mean or _ACD)
+
+
+COMMANDS = (effective_command,)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from vosctl.rates.files.reading import Counts, Note, Reading, UnreadableFileError
+from vosctl.rates.files.reading import Counts, Note, Reading, DeckFileError
 from vosctl.site.tree import Mark
 
-__all__ = ["Counts", "Note", "Reading", "UnreadableFileError", "read"]
+__all__ = ["Counts", "Note", "Reading", "DeckFileError", "read"]
 
 
 def read(path: Path, mapping: Mapping[str, object], mark: Mark) -> Reading:
@@ -17,7 +17,7 @@ def read(path: Path, mapping: Mapping[str, object], mark: Mark) -> Reading:
     ``mapping`` is the deck as written in YAML, of which are used: columns (our name to the heading, or to
     several), separator, encoding, sheet, decimal, date_format, timezone, currency and the others of
     ``vosctl.rates.files.layout``; without ``columns`` the headings are our own names. ``mark`` is where
-    the deck names the file. Raises UnreadableFileError for a file that is no table or lacks a column.
+    the deck names the file. Raises DeckFileError for a file that is no table or lacks a column.
     """
     from vosctl.rates.files.rows import read_rows  # noqa: PLC0415  sites without deck files need none of it
 

@@ -11,7 +11,7 @@ from vosctl.site.decks import Rate
 Kind = Literal["corrected", "refused", "aside"]
 
 
-class UnreadableFileError(VosctlError):
+class DeckFileError(VosctlError):
     """The file as a whole cannot be read: it is missing, no table, or lacks a column that the mapping names."""
 
 

@@ -13,6 +13,7 @@ from vosctl.cli.commands import Commands
 MODULES = {
     "breakeven": "breakeven",
     "effective": "effective",
+    "quote": "quote",
 }
 
 

@@ -46,22 +46,27 @@ def worked(amount: Exact, places: int) -> str:
 
 
 def steps(rows: list[tuple[str, str, str]]) -> Table:
-    """Return an arithmetic: what, how it was worked out, and the amounts in one column, their points aligned."""
+    """Return an arithmetic: what, how it was worked out, and the amounts in one column, their points aligned.
+
+    An amount may have a unit after a blank, as ``0.0156 EUR`` or ``33.33 %``.
+    """
     made = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    for justify in ("left", "left", "right"):
-        made.add_column(justify=justify, overflow="fold")
-    decimals = max((len(_decimals(amount)) for *_, amount in rows), default=0)
-    for what, working, amount in rows:
-        made.add_row(what, working, _padded(amount, decimals))
+    made.add_column(overflow="fold")
+    made.add_column(overflow="fold")
+    made.add_column(justify="right", no_wrap=True)
+    parts = [amount.partition(" ") for *_, amount in rows]
+    decimals = max((len(_decimals(number)) for number, *_ in parts), default=0)
+    units = max((len(unit) + 1 for _, _, unit in parts if unit not in {"", "%"}), default=0)
+    for (what, working, _), (number, _, unit) in zip(rows, parts, strict=True):
+        after = decimals - len(_decimals(number))
+        if unit == "%":
+            text = f"{number} %".ljust(len(number) + after + units)
+        else:
+            text = number + " " * after + (f" {unit}" if unit else "").ljust(units)
+        made.add_row(what, working, text)
     return made
 
 
-def _decimals(amount: str) -> str:
+def _decimals(number: str) -> str:
     """Return what follows the whole digits, the point included."""
-    digits = amount.split(" ", 1)[0]
-    return digits[digits.index(".") :] if "." in digits else ""
-
-
-def _padded(amount: str, decimals: int) -> str:
-    first, blank, rest = amount.partition(" ")
-    return first + " " * (decimals - len(_decimals(amount))) + blank + rest
+    return number[number.index(".") :] if "." in number else ""

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 
 from vosctl.compile.routes import vendors
 from vosctl.plan.risk import Risk
 from vosctl.rates.guard import margin, plain, profit
 from vosctl.rates.route import Offer, Route, table
+from vosctl.review.decks import decks
 from vosctl.review.model import Area, Finding
 from vosctl.review.same import Sameness
-from vosctl.review.words import moved, some
-from vosctl.site.decks import Deck, Rate, Rounding
+from vosctl.review.words import some
+from vosctl.site.decks import Rounding
 from vosctl.site.model import Node, Site
 from vosctl.site.tree import Mark
 
-_FEW_ROWS = 5
-_TERMS = (
-    ("first_rate", "first rate"),
-    ("first_seconds", "first seconds"),
-    ("cycle", "cycle"),
-    ("connect", "connect fee"),
-)
 _PER_CENT = Rounding(places=1)
 
 
@@ -37,73 +30,8 @@ class Ends:
 
 def rates(old: Ends, new: Ends, same: Sameness) -> Iterator[Finding]:
     """Yield what changed in the decks, then what it does to the routes of each customers' group."""
-    before, after = old.node.rates, new.node.rates
-    if before.currency != after.currency:
-        yield Finding(Area.RATES, "rates", moved("currency", before.currency, after.currency))
-    for kind, olds, news in (
-        ("customers'", before.groups, after.groups),
-        ("vendors'", before.clearing, after.clearing),
-    ):
-        for name in sorted({*olds, *news}):
-            yield from _deck(f"{kind} rates {name}", olds.get(name), news.get(name), same)
+    yield from decks(old.node.rates, new.node.rates, same)
     yield from _routes(old, new, same)
-
-
-def _deck(subject: str, old: Deck | None, new: Deck | None, same: Sameness) -> Iterator[Finding]:
-    if old is None or new is None:
-        deck = new or old
-        assert deck is not None
-        text = f"{'new' if new else 'removed'}, {len(deck.rows)} prefixes"
-        yield Finding(Area.RATES, subject, text, (), deck.mark, gone=new is None)
-        return
-    if same(old, new):
-        return
-    moves = list(_rows(old.rows, new.rows))
-    if len(moves) <= _FEW_ROWS:
-        for prefix, text, mark in moves:
-            yield Finding(Area.RATES, subject, f"{_prefix(prefix)} {text}", (), mark)
-    elif moves:
-        lines = tuple(f"{_prefix(prefix)} {text}" for prefix, text, _ in moves)
-        yield Finding(Area.RATES, subject, _counted(old.rows, new.rows), (), moves[0][2], detail=lines)
-
-
-def _rows(old: Mapping[str, Rate], new: Mapping[str, Rate]) -> Iterator[tuple[str, str, Mark]]:
-    for prefix in sorted({*old, *new}):
-        before, after = old.get(prefix), new.get(prefix)
-        if before is None or after is None:
-            row = after or before
-            assert row is not None
-            yield prefix, f"{'new, at' if after else 'gone, was'} {plain(row.rate)} a minute", row.mark
-        elif text := _terms(before, after):
-            yield prefix, text, after.mark
-
-
-def _terms(old: Rate, new: Rate) -> str:
-    parts = []
-    if old.rate != new.rate:
-        rise = "" if not old.rate else f" ({_signed(new.rate - old.rate, old.rate)})"
-        parts.append(f"{plain(old.rate)} → {plain(new.rate)} a minute{rise}")
-    for name, label in _TERMS:
-        before, after = getattr(old, name), getattr(new, name)
-        if before != after and not (name == "first_rate" and not new.first_seconds):
-            parts.append(moved(label, before, after))
-    return ", ".join(parts)
-
-
-def _signed(difference: Decimal, base: Decimal) -> str:
-    share = (difference * 100 / base).quantize(Decimal("0.1"))
-    return f"{share:+f} %"
-
-
-def _counted(old: Mapping[str, Rate], new: Mapping[str, Rate]) -> str:
-    both = [(old[prefix].rate, new[prefix].rate) for prefix in old.keys() & new.keys()]
-    counts = (
-        (sum(after > before for before, after in both), "up"),
-        (sum(after < before for before, after in both), "down"),
-        (len(new.keys() - old.keys()), "new"),
-        (len(old.keys() - new.keys()), "gone"),
-    )
-    return ", ".join(f"{count} {word}" for count, word in counts if count) or "other terms at the same rates"
 
 
 def _prefix(prefix: str) -> str:

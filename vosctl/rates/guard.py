@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from vosctl.rates.billing import MINUTE, divide
 from vosctl.site.decks import Rate, Rounding
-from vosctl.site.model import ProfitGuard
+from vosctl.site.routing import ProfitGuard
 
 _HUNDRED = Decimal(100)
 _SHOWN = Rounding(places=8)

@@ -13,7 +13,7 @@ from decimal import Decimal
 from vosctl.rates.billing import charge
 from vosctl.rates.guard import lock
 from vosctl.site.decks import Deck, Rate, Rounding
-from vosctl.site.model import ProfitGuard
+from vosctl.site.routing import ProfitGuard
 
 _TIE = Rounding(places=10)
 _TIE_SECONDS = 60

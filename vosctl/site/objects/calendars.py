@@ -35,7 +35,7 @@ def _calendar(name: str, fields: Fields) -> Calendar:
     sections = fields.below("sections")
     windows = {}
     for section in sections.tree.items:
-        found = [_window(entry) for entry in sections.listed_mappings(section)]
+        found = [build_window(entry) for entry in sections.listed_mappings(section)]
         windows[section] = tuple(window for window in found if window is not None)
     return Calendar(
         name=name,
@@ -45,7 +45,8 @@ def _calendar(name: str, fields: Fields) -> Calendar:
     )
 
 
-def _window(fields: Fields) -> Window | None:
+def build_window(fields: Fields) -> Window | None:
+    """Return a window of the week; None (and a problem) for one that never opens."""
     start, end = (fields.parsed(key, _minute) for key in ("from", "until"))
     days = frozenset(fields.all_parsed("days", _weekday)) if "days" in fields else _WEEK
     if start == end and start is not None:

@@ -126,11 +126,11 @@ def _counted(found: list[Move]) -> str:
 
 
 def _holders(
-    kind: str, old: Mapping[str, object], new: Mapping[str, object], same: Sameness
+    kind: str, old: Mapping[str, _Holder], new: Mapping[str, _Holder], same: Sameness
 ) -> Iterator[Finding]:
     for name in sorted({*old, *new}):
         was, now = old.get(name), new.get(name)
-        one: _Holder | None = now or was
+        one = was if now is None else now
         if one is not None and not (was and now and same(was, now)):
             text = "changed" if was and now else "new" if now else "removed"
             yield Finding(Area.RATES, f"{kind} {name}", text, (), one.mark, gone=now is None)

@@ -11,9 +11,9 @@ from vosctl.rates.guard import plain
 from vosctl.review.model import Area, Finding
 from vosctl.review.same import Sameness
 from vosctl.review.words import moved
-from vosctl.site.decks import Account, Deck, Package, Phone, Rate, Rates
+from vosctl.site.decks import Account, Agent, Deck, Package, Phone, Rate, Rates
 
-_Holder = Account | Phone | Package
+_Holder = Account | Phone | Package | Agent
 
 _FEW_ROWS = 5
 _LABELS = {
@@ -42,6 +42,7 @@ def decks(before: Rates, after: Rates, same: Sameness) -> Iterator[Finding]:
         ("account", before.accounts, after.accounts),
         ("phone", before.phones, after.phones),
         ("package", before.packages, after.packages),
+        ("agent", before.agents, after.agents),
     ):
         yield from _holders(kind, was, now, same)
 

@@ -191,8 +191,18 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True)
+class Agent:
+    """Somebody who earns ``commission`` per cent of what the customers they brought pay, or (``of_margin``) leave."""
+
+    name: str
+    commission: Decimal
+    of_margin: bool
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
-    """A customer: the rate group, rates of its own that compete with it, its gateways and packages."""
+    """A customer: the rate group, rates of its own that compete with it, its gateways, packages and agent."""
 
     name: str
     group: str | None
@@ -200,6 +210,7 @@ class Account:
     gateways: tuple[str, ...]
     packages: tuple[str, ...]
     mark: Mark
+    agent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +237,7 @@ class Rates:
     accounts: Mapping[str, Account] = field(default_factory=dict)
     phones: Mapping[str, Phone] = field(default_factory=dict)
     packages: Mapping[str, Package] = field(default_factory=dict)
+    agents: Mapping[str, Agent] = field(default_factory=dict)
 
     def worth(self, deck: Deck) -> Decimal:
         """Return what one unit of the deck's currency is in the site's; KeyError where ``exchange`` lacks it."""

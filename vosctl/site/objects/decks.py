@@ -38,7 +38,9 @@ class DeckShop:
         for name, entry in fields.entries():
             mark = fields.tree.key_marks.get(name, entry.tree.mark)
             sources = entry.tree, self.calendars.get(entry.text("calendar") or "")
-            decks[name] = self.shop.once(f"deck {fields.path} {name}", sources, self._maker(name, entry, mark))
+            decks[name] = self.shop.once(
+                f"deck {fields.path} {name}", sources, self._maker(name, entry, mark)
+            )
         return decks
 
     def one(self, name: str, fields: Fields) -> Deck | None:
@@ -67,7 +69,7 @@ class DeckShop:
             entries=entries if dated or len(current) < len(entries) else (),
             currency=fields.text("currency") or "",
             rounding=_rounding(fields),
-            tax=fields.parsed("tax", _percent) or _ZERO,
+            tax=fields.parsed("tax", parse_percent) or _ZERO,
             calendar=calendar,
             file=path,
             tiers=tuple(sorted(_tiers(fields), key=lambda tier: tier.minutes)),
@@ -122,7 +124,8 @@ def _rounding(fields: Fields) -> Rounding:
     )
 
 
-def _percent(value: Scalar) -> Decimal:
+def parse_percent(value: Scalar) -> Decimal:
+    """Return a share in per cent, with four decimals at most."""
     percent = parse_money(value)
     if percent > _MOST_TAX or -int(percent.normalize().as_tuple().exponent) > 4:
         raise WrongValueError(
@@ -136,7 +139,7 @@ def _percent(value: Scalar) -> Decimal:
 def _tiers(fields: Fields) -> list[Tier]:
     found = []
     for entry in fields.listed_mappings("tiers"):
-        minutes, discount = entry.integer("minutes"), entry.parsed("discount", _percent)
+        minutes, discount = entry.integer("minutes"), entry.parsed("discount", parse_percent)
         if minutes is None or discount is None or discount > 100:
             entry.error(
                 "bad-tier",

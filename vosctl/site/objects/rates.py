@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from vosctl.site.decks import Account, Package, Phone, Rates
+from vosctl.site.decks import Account, Agent, Package, Phone, Rates
 from vosctl.site.objects.calendars import build_calendars
-from vosctl.site.objects.decks import DeckShop, now
+from vosctl.site.objects.decks import DeckShop, now, parse_percent
 from vosctl.site.objects.fields import Fields, Workshop
 from vosctl.site.objects.rate_rows import parse_price
 from vosctl.site.suggest import did_you_mean, listed
@@ -29,6 +29,7 @@ def build_rates(fields: Fields, shop: Workshop) -> Rates:
         accounts={name: _account(name, entry, decks) for name, entry in fields.below("accounts").entries()},
         phones={number: _phone(number, entry, decks) for number, entry in fields.below("phones").entries()},
         packages={name: _package(name, entry) for name, entry in fields.below("packages").entries()},
+        agents={name: _agent(name, entry) for name, entry in fields.below("agents").entries()},
     )
     _check_names(fields, rates)
     _check_currencies(fields, rates)
@@ -48,6 +49,7 @@ def _account(name: str, fields: Fields, decks: DeckShop) -> Account:
         gateways=fields.texts("gateways"),
         packages=fields.texts("packages"),
         mark=fields.tree.mark,
+        agent=fields.text("agent"),
     )
 
 
@@ -66,10 +68,18 @@ def _package(name: str, fields: Fields) -> Package:
     )
 
 
+def _agent(name: str, fields: Fields) -> Agent:
+    commission = fields.parsed("commission", parse_percent)
+    if commission is None and "commission" not in fields:
+        fields.error("missing-key", f"agent '{name}' lacks commission", hint="add commission: 5, in per cent")
+    return Agent(name, commission or Decimal(0), fields.text("of") == "margin", fields.tree.mark)
+
+
 def _check_names(fields: Fields, rates: Rates) -> None:
     accounts = fields.below("accounts")
     for _, entry in accounts.entries():
         _check(entry, "group", "rate group", rates.groups)
+        _check(entry, "agent", "agent", rates.agents)
         for path, item in entry.scalars("packages"):
             if item.text not in rates.packages:
                 _unknown(entry, path, item, "package", rates.packages)

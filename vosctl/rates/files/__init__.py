@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from vosctl.rates.files.reading import Counts, Note, Reading, DeckFileError
+from vosctl.rates.files.reading import Counts, DeckFileError, Note, Reading
 from vosctl.site.tree import Mark
 
-__all__ = ["Counts", "Note", "Reading", "DeckFileError", "read"]
+__all__ = ["Counts", "DeckFileError", "Note", "Reading", "read"]
 
 
 def read(path: Path, mapping: Mapping[str, object], mark: Mark) -> Reading:

@@ -14,7 +14,9 @@ from vosctl.rates.files.ranges import cover
 
 LONGEST = 20
 _DEFAULT = frozenset({"*", "default", "other", "others", "all others", "all other", "rest of world", "row"})
-_WHOLE_COUNTRY = frozenset({"", "-", "*", "all", "any", "proper", "other", "others", "default", "none", "n/a"})
+_WHOLE_COUNTRY = frozenset(
+    {"", "-", "*", "all", "any", "proper", "other", "others", "default", "none", "n/a"}
+)
 _LOST = re.compile(r"[0-9](\.[0-9]*)?[eE]\+?[0-9]+")
 _FLOAT = re.compile(r"([0-9]+)\.0+")
 _WITH_AREAS = re.compile(r"(?P<code>\+?[0-9 ]+?) ?[(\[](?P<areas>[^()\[\]]*)[)\]]")
@@ -181,10 +183,11 @@ class _Cell:
         if not all(part.isascii() and part.isdigit() for part in parts):
             raise CellError(f"prefix {quoted(self.text)}: {quoted(text)} is no row of digits")
         if len(parts) > 1 and len(parts[0]) > _SHORT and not plus:
-            raise CellError(f"prefix {quoted(self.text)} may be a list or one prefix; separate lists by commas")
+            raise CellError(
+                f"prefix {quoted(self.text)} may be a list or one prefix; separate lists by commas"
+            )
         digits = "".join(parts)
-        if digits.startswith("00"):
-            digits = digits[2:]
+        digits = digits.removeprefix("00")
         return digits, digits != text
 
 

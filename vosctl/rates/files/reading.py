@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from vosctl.errors import VosctlError
@@ -46,8 +47,14 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A deck file as read; a row of the file that names a range gives several rates, in order of the lines."""
+    """A deck file as read; a row of the file that names a range gives several rates, in order of the lines.
+
+    ``found`` is what was found out about the file (separator, encoding, sheet, decimal), in the words of the
+    mapping; ``currencies`` counts the rows that name one.
+    """
 
     rows: tuple[Rate, ...]
     notes: tuple[Note, ...]
     counts: Counts
+    found: Mapping[str, str] = field(default_factory=dict)
+    currencies: Mapping[str, int] = field(default_factory=dict)

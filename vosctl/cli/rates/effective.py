@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from vosctl.cli.rates.parameters import AMOUNT, DURATION, json_option
+from vosctl.cli.rates.parameters import AMOUNT, DURATION, INCREMENT, json_option
 from vosctl.cli.screen import output, print_json
 from vosctl.errors import UsageError
 from vosctl.rates.effective import Exponential, Increment, Measured, Spread, effective
@@ -16,21 +16,6 @@ from vosctl.report.rates import effective as report
 
 _USUAL = (Increment(60, 60), Increment(30, 6), Increment(6, 6), Increment(1, 1))
 _ACD = Decimal(180)
-
-
-class _Increment(click.ParamType[Increment]):
-    name = "first/cycle"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Increment:
-        """Return the increment; ``6`` is ``6/6``."""
-        if isinstance(value, Increment):
-            return value
-        found = re.fullmatch(r"(\d{1,5})(?:/(\d{1,5}))?", str(value))
-        if not found or not int(found[2] or found[1]):
-            self.fail(
-                f"'{value}' is not a billing increment; write first/cycle in seconds, as 30/6", param, ctx
-            )
-        return Increment(int(found[1]), int(found[2] or found[1]))
 
 
 class _Durations(click.ParamType[Measured]):
@@ -63,7 +48,7 @@ class _Durations(click.ParamType[Measured]):
     type=AMOUNT,
     help="The rate of the deck, a minute.",
 )
-@click.option("--increment", "increments", multiple=True, default=_USUAL, type=_Increment(),
+@click.option("--increment", "increments", multiple=True, default=_USUAL, type=INCREMENT,
               show_default="60/60, 30/6, 6/6, 1/1", help="First period and cycle in seconds; may be repeated.")  # fmt: skip
 @click.option("--mean", type=DURATION, show_default="3m",
               help="Only the average duration (ACD) is known: an exponential spread about it.")  # fmt: skip

@@ -11,6 +11,7 @@ import click
 from vosctl.cli.commands import Commands
 
 MODULES = {
+    "autocreate": "autocreate",
     "breakeven": "breakeven",
     "effective": "effective",
     "quote": "quote",

@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from vosctl.cli.screen import Wish
+from vosctl.rates.effective import Increment
+from vosctl.site.decks import Rounding
 
 _AMOUNT = re.compile(r"-?(\d+(\.\d*)?|\.\d+)")
 _UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
@@ -92,11 +94,35 @@ class Number(click.ParamType[str]):
         return digits
 
 
+class IncrementType(click.ParamType[Increment]):
+    """A billing increment in seconds: ``30/6`` is 30 at first, then steps of 6; ``6`` is ``6/6``."""
+
+    name = "first/cycle"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Increment:
+        """Return the increment; ``6`` is ``6/6``."""
+        if isinstance(value, Increment):
+            return value
+        found = re.fullmatch(r"(\d{1,5})(?:/(\d{1,5}))?", str(value))
+        if not found or not int(found[2] or found[1]):
+            self.fail(
+                f"'{value}' is not a billing increment; write first/cycle in seconds, as 30/6", param, ctx
+            )
+        return Increment(int(found[1]), int(found[2] or found[1]))
+
+
 AMOUNT = Amount()
 SIGNED = Amount(least=None)
 DURATION = Duration()
 MOMENT = Moment()
 NUMBER = Number()
+INCREMENT = IncrementType()
+ROUNDINGS = ("half-up", "half-even", "half-down", "up", "down", "ceiling", "floor")
+
+
+def rounding_named(places: int, kind: str) -> Rounding:
+    """Return a rounding whose kind is one of ``ROUNDINGS``."""
+    return Rounding(places, "ROUND_" + kind.upper().replace("-", "_"))
 
 
 def _remember(ctx: click.Context, _: click.Parameter, value: bool) -> bool:  # noqa: FBT001  click calls it so

@@ -21,4 +21,7 @@ def read(path: Path, mapping: Mapping[str, object], mark: Mark) -> Reading:
     """
     from vosctl.rates.files.rows import read_rows  # noqa: PLC0415  sites without deck files need none of it
 
-    return read_rows(path, mapping, mark)
+    try:
+        return read_rows(path, mapping)
+    except DeckFileError as error:
+        raise DeckFileError(error.message, hint=error.hint, mark=mark) from error

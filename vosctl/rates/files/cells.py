@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 # Dashes, minus signs, spaces that are not one, and what has no width.
 _LOOKALIKES = str.maketrans(
@@ -14,6 +15,7 @@ class CellError(Exception):
     """A cell that says nothing sure; the text is the reason, for the row's note."""
 
 
+@lru_cache(maxsize=1 << 14)
 def tidy(text: str) -> str:
     """Return a cell's text with plain dashes and single spaces, without what guards text in a spreadsheet (' and ="")."""
     if text.isascii() and text.isalnum():

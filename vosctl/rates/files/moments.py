@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from vosctl.rates.files.cells import CellError, quoted, tidy
@@ -48,6 +49,7 @@ class Moment:
         return Moment(following.astimezone(timezone.utc), self.note)
 
 
+@lru_cache(maxsize=1 << 12)
 def read_moment(text: str, date_format: str, zone: str) -> Moment:
     """Return the moment in a cell; ``date_format`` is the mapping's, as ``%d/%m/%Y``, "" where it says none.
 

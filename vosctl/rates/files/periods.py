@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from vosctl.rates.files.cells import CellError, quoted, tidy
 
@@ -15,6 +16,7 @@ _PAIR = re.compile(
 _ONE = re.compile(r"(?i)(?P<first>[0-9]{1,5})(?:\.0+)?" + _UNIT.format(1))
 
 
+@lru_cache(maxsize=1 << 10)
 def read_increment(text: str) -> tuple[int, int]:
     """Return first period and cycle in seconds of a cell as ``30/6``; ``6`` is 6/6. Raises CellError."""
     clean = tidy(text)
@@ -24,12 +26,14 @@ def read_increment(text: str) -> tuple[int, int]:
     if pair:
         first, following = _seconds(pair["first"], pair["unit1"]), _seconds(pair["next"], pair["unit2"])
     else:
-        first = following = read_seconds(text)
+        one = _ONE.fullmatch(clean)
+        first = following = _seconds(one["first"], one["unit1"]) if one else 0
     if not 1 <= following <= LONGEST or first > LONGEST:
         raise CellError(f"{quoted(text)} is no billing increment; write seconds, as 60/60 or 30/6")
     return first, following
 
 
+@lru_cache(maxsize=1 << 10)
 def read_seconds(text: str) -> int:
     """Return the seconds of a cell as ``60``, ``60s`` or ``1 min``; raise CellError for anything else."""
     match = _ONE.fullmatch(tidy(text))

@@ -8,12 +8,20 @@ from typing import Literal
 
 from vosctl.errors import VosctlError
 from vosctl.site.decks import Rate
+from vosctl.site.tree import Mark
 
 Kind = Literal["corrected", "refused", "aside"]
 
 
 class DeckFileError(VosctlError):
-    """The file as a whole cannot be read: it is missing, no table, or lacks a column that the mapping names."""
+    """The file as a whole cannot be read: it is missing, no table, or lacks a column that the mapping names.
+
+    ``mark`` is where the deck names it.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", mark: Mark | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.mark = mark
 
 
 @dataclass(frozen=True, slots=True)

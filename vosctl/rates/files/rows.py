@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 
 from vosctl.rates.files.cells import CellError, heading, quoted
@@ -14,7 +17,7 @@ from vosctl.rates.files.heads import Head, find_head
 from vosctl.rates.files.layout import Layout, layout_of
 from vosctl.rates.files.prefixes import Codes, read_codes, read_pair
 from vosctl.rates.files.prices import decimal_mark
-from vosctl.rates.files.reading import Counts, DeckFileError, Note, Reading
+from vosctl.rates.files.reading import Counts, Note, Reading
 from vosctl.rates.files.table import Row, Table, is_blank, read_table
 from vosctl.rates.files.terms import PRICES, Terms, read_terms
 from vosctl.site.decks import Rate
@@ -25,19 +28,31 @@ _TOTAL = re.compile(r"(?i)(grand |sub)?-?(total|sum|summe|end of (file|list|deck
 _DIGIT = re.compile(r"[0-9]")
 
 
-def read_rows(path: Path, mapping: Mapping[str, object], mark: Mark) -> Reading:
+def read_rows(path: Path, mapping: Mapping[str, object]) -> Reading:
     """See ``vosctl.rates.files.read``."""
-    layout = layout_of(mapping)
-    table = read_table(path, separator=layout.separator, encoding=layout.encoding, sheet=layout.sheet)
-    name = shown(path)
-    head = find_head(table, layout.columns, name)
-    reader = _Reader(layout, head, name, _decimal(layout, head, table))
-    reader.above(table.rows[: head.row + 1])
-    for line, cells in table.rows[head.row + 1 :]:
-        reader.add(line, cells)
-    del mark  # every row has a place of its own
-    found = {**table.found, **({"decimal": reader.decimal} if reader.decimal else {})}
-    return reader.reading(len(table.rows), found)
+    with _without_collector():
+        layout = layout_of(mapping)
+        table = read_table(path, separator=layout.separator, encoding=layout.encoding, sheet=layout.sheet)
+        name = shown(path)
+        head = find_head(table, layout.columns, name)
+        reader = _Reader(layout, head, name, _decimal(layout, head, table))
+        reader.above(table.rows[: head.row + 1])
+        for line, cells in table.rows[head.row + 1 :]:
+            reader.add(line, cells)
+        found = {**table.found, **({"decimal": reader.decimal} if reader.decimal else {})}
+        return reader.reading(len(table.rows), found)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keep the garbage collector from walking again and again over a million objects that all stay."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _decimal(layout: Layout, head: Head, table: Table) -> str:
@@ -68,6 +83,7 @@ class _Reader:
     _prefix: tuple[int, ...] = ()
     _destination: int = -1
     _width: int = 0
+    _pick: Callable[[Sequence[str]], tuple[str, ...]] = tuple
 
     def __post_init__(self) -> None:
         places = self.head.places
@@ -77,6 +93,10 @@ class _Reader:
             (name, of[0]) for name, of in places.items() if name not in {"prefix", "destination"}
         )
         self._width = max(max(of) for of in places.values()) + 1
+        if len(self._columns) > 1:  # with one item, itemgetter gives no tuple
+            self._pick = itemgetter(*(place for _, place in self._columns))
+        else:
+            self._pick = lambda cells: tuple(cells[place] for _, place in self._columns)
 
     def above(self, rows: Sequence[Row]) -> None:
         """Take what stands above the rates: titles, and the heading."""
@@ -90,7 +110,7 @@ class _Reader:
         """Take one row."""
         if len(cells) < self._width:
             cells = [*cells, *[""] * (self._width - len(cells))]
-        key = tuple(cells[place] for _, place in self._columns)
+        key = self._pick(cells)
         try:
             codes = self._codes(cells)
             terms = self._terms(key)
@@ -193,6 +213,3 @@ class _Reader:
             )
         self.rates.clear()
         self.ranged.clear()
-
-
-__all__ = ["DeckFileError", "read_rows"]

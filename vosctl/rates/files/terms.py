@@ -64,16 +64,17 @@ class _Row:
     def text(self, name: str) -> str:
         """Return a cell, or the mapping's default where the column is not there or the cell empty."""
         text = self.cells.get(name, "")
-        return text if text and not text.isspace() else self.layout.defaults.get(name, "")
+        return text if tidy(text) else self.layout.defaults.get(name, "")
 
     def price(self, name: str) -> Price | None:
         """Return the price in a cell that may be empty."""
-        if not tidy(self.text(name)):
-            return None
-        return self._of(name, self.required_price)
+        return self.required_price(name) if self.text(name) else None
 
     def required_price(self, name: str) -> Price:
         """Return the price in a cell."""
+        return self._of(name, self._price)
+
+    def _price(self, name: str) -> Price:
         text = self.text(name)
         price = read_price(text, self.decimal)
         if price.note:
@@ -86,10 +87,12 @@ class _Row:
 
     def seconds(self, name: str) -> int | None:
         """Return the seconds in a cell that may be empty."""
-        return self._of(name, lambda name: read_seconds(self.text(name))) if tidy(self.text(name)) else None
+        return self._of(name, lambda name: read_seconds(self.text(name))) if self.text(name) else None
 
     def moment(self, name: str) -> Moment:
         """Return the moment in a cell."""
+        if not self.text(name):
+            return Moment(None)
 
         def read(name: str) -> Moment:
             return read_moment(self.text(name), self.layout.date_format, self.layout.timezone)
@@ -163,7 +166,7 @@ def _rate(row: _Row, *, blocked: bool) -> Price:
 
 def _periods(row: _Row) -> tuple[int, int]:
     first = cycle = None
-    if tidy(row.text("increment")):
+    if row.text("increment"):
         first, cycle = read_increment(row.text("increment"))
     said_cycle, said_first = row.seconds("cycle"), row.seconds("first_seconds")
     cycle = said_cycle if said_cycle is not None else cycle

@@ -59,7 +59,7 @@ class DeckShop:
         entries = build_rows(fields.below("rows"), place)
         path = self._file(fields)
         if path is not None:
-            entries += _from_file(path, fields)
+            entries += _from_file(path, fields, zone)
         current = in_force(entries, self.now, "")
         dated = any(row.section or row.valid_from or row.valid_until for row in entries)
         return Deck(
@@ -95,14 +95,15 @@ def now() -> datetime:
     return datetime.fromtimestamp(int(said), timezone.utc) if said.isdigit() else datetime.now(timezone.utc)
 
 
-def _from_file(path: Path, fields: Fields) -> tuple[Rate, ...]:
+def _from_file(path: Path, fields: Fields, zone: str) -> tuple[Rate, ...]:
     from vosctl.rates.files import DeckFileError, read  # noqa: PLC0415  few sites have deck files
 
     mapping = {key: plain(value) for key, value in fields.tree.items.items() if key not in _OWN}
+    mapping |= {"timezone": zone, "currency": fields.text("currency")}
     try:
         reading = read(path, mapping, fields.mark("file"))
     except DeckFileError as error:
-        fields.error("deck-file", str(error), key="file", hint=error.hint)
+        fields.error("deck-file", error.message, key="file", hint=error.hint)
         return ()
     for kind, verb in (("refused", "are refused"), ("corrected", "were corrected")):
         notes = [note for note in reading.notes if note.kind == kind]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from vosctl.rates.billing import MINUTE, charge, divide
-from vosctl.rates.guard import lock
-from vosctl.rates.pricing import Caller, Price, Used, in_site_currency, price, prices
-from vosctl.rates.route import Vendor
-from vosctl.site.decks import Rates, Rounding
-
-_UNKNOWN = Decimal("Infinity")
-_TIE = Rounding(places=10)
+from vosctl.rates.billing import divide
+from vosctl.rates.pricing import Caller, Price, Used, account_of, in_site_currency, price, prices
+from vosctl.rates.route import Offer, Seller, Vendor, route
+from vosctl.site.decks import Deck, Rates
+from vosctl.site.routing import Routing
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,8 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The call's prices to the caller, the cheapest first, which is charged; and the vendors in order of cost."""
+    """The call's prices to the caller, the cheapest first, which is charged; and the vendors in the order of the route,
+    those that may not carry it last."""
 
     call: Call
     caller: Caller
@@ -68,26 +66,38 @@ class Quote:
         return next((side for side in self.sides if side.open), None)
 
 
-def quote(rates: Rates, vendors: Sequence[Vendor], caller: Caller, call: Call) -> Quote:
+def quote(rates: Rates, routing: Routing, vendors: Sequence[Vendor], caller: Caller, call: Call) -> Quote:
     """Return what the call costs and earns; without prices where it is not sold, and then without vendors."""
     found = prices(rates, caller, call.number, call.when, call.seconds, used=call.used)
     if not found:
         return Quote(call, caller, (), ())
-    sides = [_side(rates, found[0], vendor, call) for vendor in vendors]
-    return Quote(call, caller, found, tuple(sorted(sides, key=_order(rates))))
+    ours = [replace(each, worth=rates.worth(each.deck) if each.deck else each.worth) for each in vendors]
+    way = None
+    for deck in _sellers(rates, caller, found[0]):
+        seller = Seller(deck, rates.worth(deck), routing)
+        way = way or route(seller, ours, call.number, call.when)
+    sides = [_side(rates, found[0], offer, call) for offer in way.offers] if way else []
+    return Quote(call, caller, found, tuple(sorted(sides, key=lambda side: not side.open)))
 
 
-def _side(rates: Rates, sold: Price, vendor: Vendor, call: Call) -> Side:
-    rate = vendor.deck.find(call.number, call.when) if vendor.deck else None
+def _sellers(rates: Rates, caller: Caller, charged: Price) -> Iterator[Deck]:
+    """Yield the deck whose routes the call takes: nodes route by the group, whatever deck is charged."""
+    account = account_of(rates, caller)
+    group = rates.groups.get((account.group if account else None) or caller.group or "")
+    if group is not None:
+        yield group
+    yield charged.deck
+
+
+def _side(rates: Rates, sold: Price, offer: Offer, call: Call) -> Side:
+    vendor, rate = offer.vendor, offer.rate
+    locked = offer.locked or ("" if offer.open else "outside its hours")
     if vendor.deck is None or rate is None or rate.blocked:
-        why = "the vendor's row is blocked" if rate is not None else lock(sold.rate, None, vendor.guard)
-        return Side(vendor, None, why, None, None, None)
+        return Side(vendor, None, locked, None, None, None)
     cost = price(rates, vendor.deck, rate, call.seconds)
     earned, paid = untaxed(rates, sold), untaxed(rates, cost)
     profit = earned - paid
-    return Side(
-        vendor, cost, lock(sold.rate, rate, vendor.guard), profit, share(profit, earned), share(profit, paid)
-    )
+    return Side(vendor, cost, locked, profit, share(profit, earned), share(profit, paid))
 
 
 def untaxed(rates: Rates, sold: Price) -> Decimal:
@@ -103,17 +113,3 @@ def untaxed(rates: Rates, sold: Price) -> Decimal:
 def share(part: Decimal, whole: Decimal) -> Fraction | None:
     """Return ``part`` in per cent of ``whole``; None where that is nothing."""
     return Fraction(part) / Fraction(whole) * 100 if whole else None
-
-
-def _order(rates: Rates) -> Callable[[Side], tuple[object, ...]]:
-    """Return the order of the route table: by the minute, then by what a call of a minute costs, own vendors first."""
-
-    def key(side: Side) -> tuple[object, ...]:
-        vendor = side.vendor
-        name = vendor.via is not None, vendor.name, vendor.via or ""
-        if side.price is None:
-            return True, _UNKNOWN, _UNKNOWN, *name
-        worth, rate = rates.worth(side.price.deck), side.price.rate
-        return not side.open, rate.rate * worth, charge(rate, MINUTE, _TIE) * worth, *name
-
-    return key

@@ -101,7 +101,7 @@ def _answers(site: Site, call: Call, name: str | None) -> list[_Answer]:
 
     found: dict[object, _Answer] = {}
     for node, caller in _callers(site, name):
-        made = quote(node.rates, vendors(site, node), caller, call)
+        made = quote(node.rates, node.routing, vendors(site, node), caller, call)
         key = _shown(made)
         nodes = found[key].nodes if key in found else ()
         found[key] = _Answer(made, node, (*nodes, node.name))

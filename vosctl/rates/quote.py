@@ -47,8 +47,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The call's prices to the caller, the cheapest first, which is charged; and the vendors in the order of the route,
-    those that may not carry it last."""
+    """The call's prices to the caller, the cheapest first, which is charged; and the vendors, those that may carry it first."""
 
     call: Call
     caller: Caller

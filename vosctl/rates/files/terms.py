@@ -27,6 +27,10 @@ PRICES = ("rate", "first_rate", "connect", "minimum")
 SECONDS = ("cycle", "first_seconds", "grace", "free_seconds")
 
 
+class OtherCurrencyError(CellError):
+    """A row that is fine in itself, in a currency that is not the deck's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What a row says, as ``vosctl.site.decks.Rate`` has it, its ``currency`` ("" unsaid) and corrections.
@@ -112,7 +116,7 @@ class _Row:
 def read_terms(cells: Mapping[str, str], layout: Layout, decimal: str) -> Terms:
     """Return the terms of a row's cells by field; raise CellError for the first that says nothing sure."""
     row = _Row(cells, layout, decimal)
-    blocked, withdrawn = _status(row.text("blocked"))
+    blocked, withdrawn = status(row.text("blocked"))
     rate = _rate(row, blocked=blocked or withdrawn)
     first_seconds, cycle = _periods(row)
     first_rate = row.price("first_rate")
@@ -143,7 +147,7 @@ def read_terms(cells: Mapping[str, str], layout: Layout, decimal: str) -> Terms:
     )
 
 
-def _status(text: str) -> tuple[bool, bool]:
+def status(text: str) -> tuple[bool, bool]:
     """Return whether a row is blocked, and whether it is withdrawn."""
     word = tidy(text).casefold()
     if word in _NO:
@@ -188,14 +192,16 @@ def _bounds(row: _Row) -> tuple[datetime | None, datetime | None]:
 def _currency(row: _Row) -> str:
     text = tidy(row.text("currency"))
     if text:
-        sign = read_price(f"1 {text}", ".").currency if not text.isalpha() else text.upper()
+        sign = text.upper() if text.isalpha() else read_price(f"1 {text}", ".").currency
         if len(sign) != 3:
             raise CellError(f"currency {quoted(text)} is no code of three letters, as EUR")
         row.currencies.add(sign)
+    elif "currency" in row.cells:
+        raise CellError("no currency")
     if len(row.currencies) > 1:
         raise CellError(f"its cells are in {' and '.join(sorted(row.currencies))}")
     currency = next(iter(row.currencies), "")
     wanted = row.layout.currency
     if wanted and currency and currency != wanted:
-        raise CellError(f"it is in {currency}, the deck in {wanted}")
+        raise OtherCurrencyError(f"it is in {currency}, the deck in {wanted}")
     return currency

@@ -32,19 +32,24 @@ CALLS: Mapping[str, str] = {
     "billed": "BIGINT",
     "cost": "BIGINT",
 }
-# What the engine adds. ``state`` is "" for a rated side, else why it has no amount (``STATES``); then ``revenue``
-# or ``expense`` is null, and so is ``margin``. Both are in the site's currency, taxes included as ``charge`` does;
-# ``seconds`` are those billed: first period and whole cycles. ``margin`` is revenue less expense.
+# What the engine adds. A state is "" for a rated side, else why it has no amounts (``STATES``), which are null
+# then. ``revenue`` and ``expense`` are earned and paid, without tax; the totals are with it, to the last digit what
+# ``charge`` returns; all are in the site's currency. ``seconds`` are those billed: first period and whole cycles.
+# ``margin`` is revenue less expense, null where one of them is; ``source`` is the deck that was the cheapest.
 ADDED: Mapping[str, str] = {
     "customer_state": "VARCHAR",
+    "customer_source": "VARCHAR",
     "customer_prefix": "VARCHAR",
     "customer_destination": "VARCHAR",
     "customer_seconds": "BIGINT",
+    "customer_total": "BIGINT",
     "revenue": "BIGINT",
     "vendor_state": "VARCHAR",
+    "vendor_source": "VARCHAR",
     "vendor_prefix": "VARCHAR",
     "vendor_destination": "VARCHAR",
     "vendor_seconds": "BIGINT",
+    "vendor_total": "BIGINT",
     "expense": "BIGINT",
     "margin": "BIGINT",
 }

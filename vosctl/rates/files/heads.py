@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from vosctl.rates.files.cells import heading
-from vosctl.rates.files.layout import ALIASES, FIELDS, FOREIGN
+from vosctl.rates.files.layout import ALIASES, FIELDS, FOREIGN, SEPARATORS
 from vosctl.rates.files.reading import DeckFileError
-from vosctl.rates.files.table import Table, is_blank
+from vosctl.rates.files.table import Table, is_blank, read_table
 from vosctl.site.suggest import did_you_mean, listed
 
 LOOKED_AT = 60
@@ -41,6 +42,14 @@ def find_head(table: Table, columns: Mapping[str, tuple[str, ...]], name: str) -
         if places is not None:
             return Head(places, index, _width(cells), tuple(map(heading, cells)))
     raise _missing(rows, wanted or ["prefix", "rate"], name, given=bool(columns))
+
+
+def named(path: Path, mapping: Mapping[str, object]) -> bool:
+    """Return whether a file has our own headings, so that it is read without a mapping of columns."""
+    separator, encoding, sheet = (str(mapping.get(key) or "") for key in ("separator", "encoding", "sheet"))
+    table = read_table(path, separator=SEPARATORS.get(separator, separator), encoding=encoding, sheet=sheet)
+    rows = [(-1, table.heading)] if table.heading is not None else _first(table)
+    return any(_own(cells) is not None for _, cells in rows)
 
 
 def _first(table: Table) -> list[tuple[int, Sequence[str]]]:

@@ -29,7 +29,7 @@ _CHOICES = {
     "decimal": (".", ","),
     "duplicates": ("refuse", "first", "last", "highest", "lowest"),
 }
-_SEPARATORS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
+SEPARATORS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def layout_of(mapping: Mapping[str, object]) -> Layout:
     return Layout(
         columns=columns,
         defaults={_field(name): str(text) for name, text in _table(mapping, "defaults").items()},
-        separator=_SEPARATORS.get(separator, separator),
+        separator=SEPARATORS.get(separator, separator),
         encoding=_text(mapping, "encoding"),
         sheet=_text(mapping, "sheet"),
         decimal=chosen["decimal"],

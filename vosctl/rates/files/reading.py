@@ -29,12 +29,13 @@ class Note:
     """What was done with a row of the file other than to take it as it stands; lines count from 1.
 
     ``corrected``: the row is in the deck, changed as said. ``refused``: it is not, for a reason.
-    ``aside``: it holds no rate (title, heading, total).
+    ``aside``: it holds no rate (title, heading, total). ``foreign``: it is refused for its currency alone.
     """
 
     line: int
     kind: Kind
     text: str
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)

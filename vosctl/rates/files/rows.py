@@ -19,7 +19,7 @@ from vosctl.rates.files.prefixes import Codes, read_codes, read_pair
 from vosctl.rates.files.prices import decimal_mark
 from vosctl.rates.files.reading import Counts, Note, Reading
 from vosctl.rates.files.table import Row, Table, is_blank, read_table
-from vosctl.rates.files.terms import PRICES, Terms, read_terms
+from vosctl.rates.files.terms import PRICES, OtherCurrencyError, Terms, read_terms
 from vosctl.site.decks import Rate
 from vosctl.site.text.loader import shown
 from vosctl.site.tree import Mark
@@ -76,6 +76,7 @@ class _Reader:
     corrected: dict[int, list[str]] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
     aside: dict[int, str] = field(default_factory=dict)
+    foreign: set[int] = field(default_factory=set)
     blank: int = 0
     currencies: Counter[str] = field(default_factory=Counter)
     _known: dict[tuple[str, ...], Terms | CellError] = field(default_factory=dict)
@@ -116,6 +117,8 @@ class _Reader:
             terms = self._terms(key)
         except CellError as error:
             self._set_aside(line, cells, str(error))
+            if isinstance(error, OtherCurrencyError):
+                self.foreign.add(line)
             return
         if self.head.width and len(cells) > self.head.width and not is_blank(cells[self.head.width :]):
             message = f"has {len(cells)} cells, the heading {self.head.width}; is a separator in a text without quotes?"
@@ -137,7 +140,7 @@ class _Reader:
             self.corrected.pop(line, None)
         rates = [rate for index, rate in enumerate(self.rates) if index not in settled.dropped]
         notes = [Note(line, "corrected", "; ".join(texts)) for line, texts in self.corrected.items()]
-        notes += [Note(line, "refused", text) for line, text in self.refused.items()]
+        notes += [Note(line, "refused", text, line in self.foreign) for line, text in self.refused.items()]
         notes += [Note(line, "aside", text) for line, text in self.aside.items()]
         counts = Counts(
             accepted=total - len(notes) - self.blank,

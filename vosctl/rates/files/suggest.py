@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vosctl.rates.files.cells import CellError, heading
 from vosctl.rates.files.heads import LOOKED_AT
-from vosctl.rates.files.layout import ALIASES, FIELDS, FOREIGN
+from vosctl.rates.files.layout import ALIASES, FIELDS, FOREIGN, SEPARATORS
 from vosctl.rates.files.moments import day_order
 from vosctl.rates.files.reading import DeckFileError
 from vosctl.rates.files.table import Table, is_blank, read_table
@@ -53,7 +53,7 @@ def suggest(path: Path, known: Mapping[str, object]) -> dict[str, object]:
     Raises DeckFileError where no row looks like headings with a prefix and a rate.
     """
     texts = {key: str(known.get(key) or "") for key in ("separator", "encoding", "sheet")}
-    table = read_table(path, separator={"tab": "\t"}.get(texts["separator"], texts["separator"]),
+    table = read_table(path, separator=SEPARATORS.get(texts["separator"], texts["separator"]),
                        encoding=texts["encoding"], sheet=texts["sheet"])  # fmt: skip
     index, cells, found = _best(table, path)
     rows = [cells for _, cells in table.rows[index + 1 :]]
@@ -152,12 +152,14 @@ def _heading(cells: Sequence[str], place: int) -> object:
 
 
 def _is_status(rows: list[Sequence[str]], place: int) -> bool:
-    try:
-        for text in {cells[place] for cells in rows if place < len(cells)}:
-            status(text)
-    except CellError:
-        return False
-    return True
+    """Return whether a column says of a row that it is blocked; a word that is unknown there is refused later."""
+    known: list[bool] = []
+    for text in {cells[place] for cells in rows if place < len(cells)}:
+        try:
+            known.append(any(status(text)))
+        except CellError:
+            known.append(False)
+    return any(known)
 
 
 def _date_format(cells: Sequence[str], columns: Mapping[str, object], rows: list[Sequence[str]]) -> str:

@@ -104,7 +104,7 @@ def _missing(
     folded = {*map(heading, there)}
     lacking = [each for each in wanted if heading(each) not in folded]
     if not there:
-        return DeckFileError(f"{name} has no rows")
+        return DeckFileError(f"{name} has no rows", hint="is it the right file, and the right sheet?")
     first = lacking[0] if lacking else wanted[0]
     hint = (
         f"there are {listed(there)}" if given else f"vosctl rates import {name} suggests the columns to write"

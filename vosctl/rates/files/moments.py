@@ -85,14 +85,26 @@ def _read(clean: str, text: str, date_format: str, zone: str) -> Moment:
     if iso:
         moment = datetime.fromisoformat(f"{iso['day']}T{_padded(iso['time'])}{_offset(iso['zone'])}")
         return Moment(_in_utc(moment, zone), whole_day=iso["time"] is None)
-    if date_format:
-        when = datetime.strptime(clean, date_format)  # noqa: DTZ007  the deck's zone follows
-        return Moment(_in_utc(when, zone), whole_day=not re.search("%[HIMSTcXp]", date_format))
+    if date_format and (said := _said(clean, date_format)):
+        return Moment(_in_utc(said[0], zone), whole_day=said[1])
+    if date_format and _NUMBERS.fullmatch(clean):
+        raise CellError(f"{quoted(text)} is no date as {date_format}")
     serial = _SERIAL.fullmatch(clean)
     if serial:
         day = _EXCEL_EPOCH + timedelta(days=int(serial["days"]))
         return _moment(day, None, zone, f"date {quoted(text)}, a spreadsheet's count of days, read as {day}")
     return _written(clean, text, zone)
+
+
+def _said(clean: str, date_format: str) -> tuple[datetime, bool] | None:
+    """Return the moment in the mapping's form, with or without a time after it, and whether it is a day."""
+    for time in ("", " %H:%M", " %H:%M:%S"):
+        try:
+            when = datetime.strptime(clean, date_format + time)  # noqa: DTZ007  the deck's zone follows
+        except ValueError:
+            continue
+        return when, not time and not re.search("%[HIMSTcXp]", date_format)
+    return None
 
 
 def _written(clean: str, text: str, zone: str) -> Moment:

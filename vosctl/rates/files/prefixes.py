@@ -92,6 +92,8 @@ class _Cell:
     style: Style
 
     def codes(self, clean: str) -> Found:
+        if "(0)" in clean.replace(" ", ""):
+            raise CellError(f"prefix {quoted(self.text)}: the 0 in brackets is dialled within a country only")
         split = _WITH_AREAS.fullmatch(clean) or _SPACED_AREAS.fullmatch(clean)
         if split and not split["areas"].strip():
             raise CellError(f"prefix {quoted(self.text)}: nothing between the brackets")

@@ -47,7 +47,7 @@ def read_price(text: str, decimal: str) -> Price:
     """
     clean = tidy(text)
     if not clean:
-        raise CellError("no rate")
+        raise CellError("is empty")
     if clean.casefold() in _BLOCKED:
         return Price(Decimal(0), f"{quoted(text)}: blocked", blocked=True)
     match = _CELL.fullmatch(clean)

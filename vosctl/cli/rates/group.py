@@ -11,6 +11,7 @@ import click
 from vosctl.cli.commands import Commands
 
 MODULES = {
+    "export": "exporting",
     "import": "importing",
     "autocreate": "autocreate",
     "breakeven": "breakeven",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vosctl.site.calendar import UTC, Calendar
 from vosctl.site.decks import CALL, Commitment, Deck, Rate, Rounding, Tier, in_force
@@ -17,6 +20,9 @@ from vosctl.site.objects.rate_rows import Place, build_rows, parse_price
 from vosctl.site.objects.scalars import WrongValueError, parse_money
 from vosctl.site.suggest import did_you_mean, listed
 from vosctl.site.tree import Mark, Scalar, plain
+
+if TYPE_CHECKING:
+    from vosctl.rates.files import Reading
 
 _ZERO = Decimal(0)
 _MOST_TAX = 1000
@@ -95,13 +101,30 @@ def now() -> datetime:
     return datetime.fromtimestamp(int(said), timezone.utc) if said.isdigit() else datetime.now(timezone.utc)
 
 
+@lru_cache(maxsize=64)
+def _read(path: Path, _stamp: tuple[int, int] | None, mapping: str, mark: Mark) -> Reading:
+    """Read a deck file once as long as it stays the same: nodes and runs of one process share it."""
+    from vosctl.rates.files import read  # noqa: PLC0415  few sites have deck files
+
+    return read(path, json.loads(mapping), mark)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None  # the reader says what is wrong with it
+    return found.st_mtime_ns, found.st_size
+
+
 def _from_file(path: Path, fields: Fields, zone: str) -> tuple[Rate, ...]:
-    from vosctl.rates.files import DeckFileError, read  # noqa: PLC0415  few sites have deck files
+    from vosctl.rates.files import DeckFileError  # noqa: PLC0415  few sites have deck files
 
     mapping = {key: plain(value) for key, value in fields.tree.items.items() if key not in _OWN}
     mapping |= {"timezone": zone, "currency": fields.text("currency")}
     try:
-        reading = read(path, mapping, fields.mark("file"))
+        text = json.dumps(mapping, default=str, sort_keys=True)
+        reading = _read(path, _stamp(path), text, fields.mark("file"))
     except DeckFileError as error:
         fields.error("deck-file", error.message, key="file", hint=error.hint)
         return ()

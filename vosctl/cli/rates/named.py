@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vosctl.errors import UsageError
-from vosctl.site.decks import Deck
+from vosctl.site.decks import Account, Deck, Phone
 from vosctl.site.model import Site
 from vosctl.site.suggest import did_you_mean, listed
 
@@ -41,5 +41,7 @@ def decks(site: Site) -> Iterator[tuple[str, Deck]]:
     for node in (site.nodes[name] for name in site.selected):
         yield from (("group", deck) for deck in node.rates.groups.values())
         yield from (("clearing", deck) for deck in node.rates.clearing.values())
-        private = [each.private for each in (*node.rates.accounts.values(), *node.rates.phones.values())]
-        yield from (("private", deck) for deck in private if deck is not None)
+        owners: list[Account | Phone] = [*node.rates.accounts.values(), *node.rates.phones.values()]
+        for owner in owners:
+            if owner.private is not None:
+                yield "private", owner.private

@@ -109,6 +109,6 @@ def untaxed(rates: Rates, sold: Price) -> Decimal:
     return in_site_currency(rates, deck, bare)
 
 
-def share(part: Decimal, whole: Decimal) -> Fraction | None:
+def share(part: Decimal | Fraction, whole: Decimal | Fraction) -> Fraction | None:
     """Return ``part`` in per cent of ``whole``; None where that is nothing."""
     return Fraction(part) / Fraction(whole) * 100 if whole else None

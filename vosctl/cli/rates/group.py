@@ -11,11 +11,13 @@ import click
 from vosctl.cli.commands import Commands
 
 MODULES = {
+    "check": "checking",
     "export": "exporting",
     "import": "importing",
     "autocreate": "autocreate",
     "breakeven": "breakeven",
     "effective": "effective",
+    "margin": "margin",
     "quote": "quote",
 }
 

@@ -31,7 +31,7 @@ _MINUTE = Decimal(60)
     "--from",
     "caller",
     metavar="NAME",
-    help="A rate group, account, customer's gateway or caller's number [default: each group].",
+    help="A rate group, account, customer's gateway or caller's number [default: each group that sells it].",
 )
 @click.option(
     "--at", "when", type=MOMENT, help="When the call begins, UTC unless it says otherwise [default: now]."
@@ -78,6 +78,8 @@ def quote_command(
     checked, _ = load_site(site, warn=False)
     call = Call(number, when or datetime.now(timezone.utc), seconds, Used(Decimal(used), package_left))
     answers = _answers(checked, call, caller)
+    if caller is None:
+        answers = [each for each in answers if each.quote.prices] or answers
     if site.json:
         print_json({"quotes": [_json(each) for each in answers]})
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import ROUND_05UP, Context, Decimal, Inexact, Rounded
+from decimal import ROUND_05UP, ROUND_DOWN, Context, Decimal, Inexact, Rounded
 from fractions import Fraction
 
 from vosctl.site.decks import CALL, Rate, Rounding
@@ -138,8 +138,8 @@ def _periods(rate: Rate, seconds: Decimal) -> Iterator[Line]:
 
 
 def fraction_text(amount: Fraction, places: int = 10) -> str:
-    """Return an exact amount as decimal digits; with "…" where more than ``places`` would follow."""
-    shown = divide(Decimal(amount.numerator), Decimal(amount.denominator), Rounding(places))
+    """Return an exact amount as decimal digits; with "…" where more than ``places`` would follow, which are cut off."""
+    shown = divide(Decimal(amount.numerator), Decimal(amount.denominator), Rounding(places, ROUND_DOWN))
     text = f"{shown:f}".rstrip("0").rstrip(".") if "." in f"{shown:f}" else f"{shown:f}"
     return text if Fraction(shown) == amount else f"{text}…"
 

@@ -12,6 +12,7 @@ from vosctl.cli.commands import Commands
 
 MODULES = {
     "check": "checking",
+    "diff": "diffing",
     "export": "exporting",
     "import": "importing",
     "autocreate": "autocreate",

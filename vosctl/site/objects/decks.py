@@ -65,7 +65,7 @@ class DeckShop:
         entries = build_rows(fields.below("rows"), place)
         path = self._file(fields)
         if path is not None:
-            entries += _from_file(path, fields, zone)
+            entries += _known_sections(_from_file(path, fields, zone), calendar, fields)
         current = in_force(entries, self.now, "")
         dated = any(row.section or row.valid_from or row.valid_until for row in entries)
         return Deck(
@@ -134,9 +134,25 @@ def _from_file(path: Path, fields: Fields, zone: str) -> tuple[Rate, ...]:
             shown = "; ".join(f"line {note.line}: {note.text}" for note in notes[:_SHOWN_NOTES])
             more = f"; and {len(notes) - _SHOWN_NOTES} more" if len(notes) > _SHOWN_NOTES else ""
             message = f"{len(notes)} rows of {path.name} {verb}: {shown}{more}"
-            hint = f"see all of them with: vosctl rates import {fields.text('file')}"
+            parts = fields.path.split(".")
+            saved = f" --deck {parts[2]}" if len(parts) == 3 else ""
+            hint = f"see all of them with: vosctl rates import {fields.text('file')}{saved}"
             fields.warn(f"deck-rows-{kind}", message, key="file", hint=hint)
     return reading.rows
+
+
+def _known_sections(rows: tuple[Rate, ...], calendar: Calendar | None, fields: Fields) -> tuple[Rate, ...]:
+    """Return the rows of a file; those of a section that the calendar lacks are an error, and left out."""
+    known = {"", *(calendar.sections if calendar else ())}
+    strange = [row for row in rows if row.section not in known]
+    if not strange:
+        return rows
+    first = strange[0]
+    whose = f"calendar '{calendar.name}' has" if calendar else "the deck has no calendar, so there is"
+    message = f"{first.mark.file}:{first.mark.line}: {whose} no section '{first.section}'{did_you_mean(first.section, known)}"
+    hint = f"its sections: {listed(calendar.sections)}" if calendar else "add calendar: its name"
+    fields.error("unknown-section", message, key="file", hint=hint)
+    return tuple(row for row in rows if row.section in known)
 
 
 def _rounding(fields: Fields) -> Rounding:

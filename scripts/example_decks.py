@@ -38,17 +38,17 @@ class Row:
 
 
 def main() -> None:
-    """Write polar.csv and world.csv."""
+    """Write polar.csv and retail.csv."""
     rows = list(_rows(random.Random(SEED)))  # noqa: S311  prices, not secrets
     FOLDER.mkdir(exist_ok=True)
     with (FOLDER / "polar.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(("Destination", "Code", "EUR/min", "Billing"))
         writer.writerows((row.destination, row.prefix, f"{row.now:f}", row.increment) for row in rows)
-    with (FOLDER / "world.csv").open("w", encoding="utf-8", newline="") as stream:
+    with (FOLDER / "retail.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(("prefix", "destination", "rate", "cycle"))
-        writer.writerows((row.prefix, row.destination, f"{row.price:f}", 1) for row in rows)
+        writer.writerows((row.prefix, row.destination, f"{row.price:f}", 60) for row in rows)
 
 
 def _rows(draw: random.Random) -> Iterator[Row]:

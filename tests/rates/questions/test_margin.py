@@ -56,14 +56,14 @@ def test_customers_and_vendors_in_summary(ask):
     customers = {each["name"]: each for each in ask("--by", "customer")}
     assert customers["wholesale"]["prefixes"] == 5 and customers["wholesale"]["losing"] == 0
     assert customers["wholesale"]["lowest_percent"] == "38.95"
-    assert customers["world"]["losing"] > 0
+    assert customers["retail"]["losing"] > 0
     assert {each["name"] for each in ask("--by", "vendor", "--from", "retail")} == {"polar", "quartz"}
 
 
 def test_people_see_the_lowest_margins_first_and_are_told_of_the_rest(capsys):
-    assert run(["rates", "margin", "--from", "world", SITE]) == 0
+    assert run(["rates", "margin", "--from", "retail", SITE]) == 0
     lines = capsys.readouterr().out.splitlines()
-    shares = [Decimal(line.split(" %")[0].split()[-1]) for line in lines if line.startswith("world")]
+    shares = [Decimal(line.split(" %")[0].split()[-1]) for line in lines if line.startswith("retail")]
     assert len(shares) == 20 and shares == sorted(shares) and shares[0] < 0
     assert lines[-1].startswith("and 3,") and "--all" in lines[-1]
 

@@ -104,6 +104,8 @@ class _Cell:
         if _THOUSANDS.fullmatch(clean):
             return self._thousands(clean)
         items = [item for item in _LISTS.split(clean) if item]
+        if not items:
+            raise CellError(f"prefix {quoted(self.text)} is no row of digits")
         if len(items) == 1:
             return self._item(items[0])
         return self._list(items)
@@ -114,7 +116,7 @@ class _Cell:
         ranged = False
         for item in _LISTS.split(clean.replace(" - ", "-")):
             first, dash, last = item.replace(" ", "").partition("-")
-            if not first.isdigit() or (dash and not last.isdigit()):
+            if not _digits(first) or (dash and not _digits(last)):
                 raise CellError(f"area code {quoted(item)} of {country} is no number or range")
             spread = self._spread(first, last) if dash else (first,)
             prefixes += [country + area for area in spread]
@@ -182,7 +184,7 @@ class _Cell:
         kept = _RUBBISH_AFTER.sub("", kept)
         plus = kept.startswith("+")
         parts = re.split(r"[ .()/-]+", kept.lstrip("+"))
-        if not all(part.isascii() and part.isdigit() for part in parts):
+        if not all(map(_digits, parts)):
             raise CellError(f"prefix {quoted(self.text)}: {quoted(text)} is no row of digits")
         if len(parts) > 1 and len(parts[0]) > _SHORT and not plus:
             raise CellError(
@@ -204,3 +206,7 @@ def _checked(found: Found, text: str, *, changed: bool) -> Codes:
     shown = ", ".join(unique[:4]) + (f" and {len(unique) - 4} more" if len(unique) > 4 else "")
     noted = other or changed or len(unique) < len(prefixes)
     return Codes(unique, f"prefix {quoted(text)} read as {shown}" if noted else "", ranged)
+
+
+def _digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()

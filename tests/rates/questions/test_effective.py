@@ -55,6 +55,22 @@ def test_the_question_on_the_command_line(capsys):
     ]
 
 
+def test_calls_as_they_were(tmp_path, capsys):
+    calls = tmp_path / "calls.csv"
+    calls.write_text("callee,duration_ms\n4420,32000\n4420,57000\n+49151,75000\n4420,0\n", encoding="utf-8")
+    words = ["--rate", "0.006", "--increment", "30/6"]
+    assert run(["rates", "effective", *words, "--cdrs", str(calls), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["durations"] == "3 answered calls"
+    assert found["increments"][0]["rate"] == "0.00636585"  # 0.006 × 174 ÷ 164
+    calls.write_text("callee,duration_ms\n4420,0\n", encoding="utf-8")
+    assert run(["rates", "effective", "--cdrs", str(calls)]) == 64
+    assert "no answered call" in capsys.readouterr().err
+    calls.write_text("callee,duration_ms\n4420,soon\n", encoding="utf-8")
+    assert run(["rates", "effective", "--cdrs", str(calls)]) == 1
+    assert "calls.csv:2" in capsys.readouterr().err
+
+
 def test_the_answer_for_programs(capsys):
     assert run(["rates", "effective", "--mean", "45s", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import click
@@ -55,6 +57,8 @@ class _Durations(click.ParamType[Measured]):
 @click.option(
     "--durations", type=_Durations(), help="Durations and how many calls lasted so long: 32:120,57:80,3m:40."
 )
+@click.option("--cdrs", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="Calls as they were: CSV, XLSX or Parquet with callee and duration_ms (or duration, in seconds).")  # fmt: skip
 @json_option
 def effective_command(
     *,
@@ -62,13 +66,14 @@ def effective_command(
     increments: tuple[Increment, ...],
     mean: Decimal | None,
     durations: Measured | None,
+    cdrs: Path | None,
     as_json: bool,
 ) -> int:
     """Say what billing increments really cost a minute that is spoken, over a spread of call durations.
 
     For example: vosctl rates effective --rate 0.01 --mean 45s
     """
-    spread = _spread(mean, durations)
+    spread = _spread(mean, durations, cdrs)
     found = effective(rate, increments, spread)
     if as_json:
         print_json(report.as_json(rate, spread, found))
@@ -77,14 +82,25 @@ def effective_command(
     return 0
 
 
-def _spread(mean: Decimal | None, durations: Measured | None) -> Spread:
-    if mean is not None and durations is not None:
-        raise UsageError("the durations are said twice", hint="give one of --mean and --durations")
+def _spread(mean: Decimal | None, durations: Measured | None, cdrs: Path | None) -> Spread:
+    if sum(each is not None for each in (mean, durations, cdrs)) > 1:
+        raise UsageError("the durations are said twice", hint="give one of --mean, --durations and --cdrs")
     if durations is not None:
         return durations
+    if cdrs is not None:
+        return _measured(cdrs)
     if mean is not None and not mean:
         raise UsageError("calls of 0 seconds cost nothing", hint="say how long a call lasts, as --mean 3m")
     return Exponential(mean or _ACD)
+
+
+def _measured(path: Path) -> Measured:
+    from vosctl.rates.changes.traffic import read_calls  # noqa: PLC0415  few ask about calls
+
+    try:
+        return Measured(Counter(call.seconds for call in read_calls(path)))
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}", hint="a call with a duration of 0 was not answered") from error
 
 
 COMMANDS = (effective_command,)

@@ -30,7 +30,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 def test_the_example_is_valid(site, capsys):
     assert run(["validate", "playbooks/site.yml"]) == 0
-    assert capsys.readouterr().out == "2 nodes, 6 gateways, 2 trunks: no errors\n"
+    assert capsys.readouterr().out == "2 nodes, 6 gateways, 2 trunks: no errors, 1 warning\n"
 
 
 def test_all_errors_come_at_once_on_standard_error(site, capsys):

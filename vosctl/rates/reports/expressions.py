@@ -1,0 +1,66 @@
+"""A report as an expression of ibis over rated calls: the same for every engine that ibis writes for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from vosctl.rates.engine.packages import needed
+from vosctl.rates.engine.rated import RATED
+from vosctl.rates.reports.catalogue import PERIOD, Report
+from vosctl.rates.reports.measures import MEASURES, WIDE
+from vosctl.rates.reports.scope import Scope
+
+_TYPES = {"VARCHAR": "string", "BIGINT": "int64", "INTEGER": "int32", "TIMESTAMP": "timestamp(6)"}
+_SOLD = ("customer_seconds", "revenue_total")
+_BOUGHT = ("vendor_seconds", "expense_total")
+CALLS = "rated_calls"
+
+
+def calls_table() -> Any:
+    """Return rated calls that are bound to no engine, named ``CALLS``."""
+    schema = {name: _TYPES[kind] for name, kind in RATED.items()}
+    return needed("ibis").table(schema, name=CALLS)
+
+
+def expression(report: Report, calls: Any, scope: Scope, period: str, span: tuple[datetime, datetime]) -> Any:
+    """Return the report's keys and sums for each group of calls; ``period`` "" is the whole time.
+
+    ``span`` are the first and the last call's beginnings.
+    """
+    chosen = scope.of(calls)
+    if report.balance:
+        return _balance(report, chosen, scope, period, span)
+    keys = {name: chosen[name] for name in report.keys}
+    if period:
+        keys = {PERIOD: scope.period(chosen, period, span), **keys}
+    sums = {name: MEASURES[name](chosen) for name in report.sums}
+    return chosen.group_by(**keys).aggregate(**sums) if keys else chosen.aggregate(**sums)
+
+
+def _balance(report: Report, chosen: Any, scope: Scope, period: str, span: tuple[datetime, datetime]) -> Any:
+    """Return what each party bought and sold: somebody may be customer and vendor."""
+    time = {PERIOD: scope.period(chosen, period, span)} if period else {}
+    sums = {name: MEASURES[name](chosen) for name in report.sums}
+    pairs = chosen.group_by(customer=chosen.customer, vendor=chosen.vendor, **time).aggregate(**sums)
+    sides = [_side(pairs, report, side, time) for side in ("customer", "vendor")]
+    both = sides[0].union(sides[1])
+    keys = [*time, "party"]
+    return both.group_by(keys).aggregate(**{name: both[name].sum() for name in report.sums})
+
+
+def _side(pairs: Any, report: Report, side: str, time: Mapping[str, Any]) -> Any:
+    own = _SOLD if side == "customer" else _BOUGHT
+    zero = needed("ibis").literal(0).cast(WIDE)
+    columns = {name: pairs[name].cast(WIDE) if name in own else zero for name in report.sums}
+    return pairs.select(party=pairs[side], **{name: pairs[name] for name in time}, **columns)
+
+
+def columns(report: Report, scope: Scope, period: str) -> set[str]:
+    """Return the columns of rated calls that the report reads: what the engine must work out."""
+    ibis = needed("ibis")
+    moment = datetime.fromtimestamp(0).astimezone()
+    made = expression(report, calls_table(), scope, period, (moment, moment))
+    fields = made.op().find(ibis.expr.operations.Field)
+    return {field.name for field in fields} & set(RATED)

@@ -55,10 +55,14 @@ def suggest(path: Path, known: Mapping[str, object]) -> dict[str, object]:
     texts = {key: str(known.get(key) or "") for key in ("separator", "encoding", "sheet")}
     table = read_table(path, separator=SEPARATORS.get(texts["separator"], texts["separator"]),
                        encoding=texts["encoding"], sheet=texts["sheet"])  # fmt: skip
-    index, cells, found = _best(table, path)
-    rows = [cells for _, cells in table.rows[index + 1 :]]
     given = known.get("columns")
-    columns = {**_named(cells, found, rows), **(given if isinstance(given, Mapping) else {})}
+    said = given if isinstance(given, Mapping) else {}
+    index, cells, found = _best(table, path, said)
+    rows = [cells for _, cells in table.rows[index + 1 :]]
+    columns = {
+        **_named(cells, found, rows),
+        **{ALIASES.get(name, name): value for name, value in said.items()},
+    }
     mapping: dict[str, object] = {key: text for key, text in table.found.items() if _worth_saying(key, text)}
     mapping["columns"] = columns
     form = _date_format(cells, columns, rows)
@@ -76,7 +80,7 @@ def _worth_saying(key: str, text: str) -> bool:
     )
 
 
-def _best(table: Table, path: Path) -> tuple[int, Sequence[str], dict[str, int]]:
+def _best(table: Table, path: Path, said: Mapping[str, object]) -> tuple[int, Sequence[str], dict[str, int]]:
     rows: Iterator[tuple[int, Sequence[str]]] = (
         iter([(-1, table.heading)])
         if table.heading is not None
@@ -87,7 +91,7 @@ def _best(table: Table, path: Path) -> tuple[int, Sequence[str], dict[str, int]]
     best: tuple[int, Sequence[str], dict[str, int]] | None = None
     shown: Sequence[str] = ()
     for index, cells in rows:
-        found = _fields(cells)
+        found = _fields(cells, said)
         shown = max(shown, cells, key=lambda row: sum(bool(cell.strip()) for cell in row))
         if (
             "rate" in found
@@ -104,11 +108,14 @@ def _best(table: Table, path: Path) -> tuple[int, Sequence[str], dict[str, int]]
     return best
 
 
-def _fields(cells: Sequence[str]) -> dict[str, int]:
-    """Return which cell of a row of headings is which field; a cell is one field at the most."""
+def _fields(cells: Sequence[str], said: Mapping[str, object]) -> dict[str, int]:
+    """Return which cell of a row of headings is which field; a cell is one field at the most, ``said`` ones first."""
     ranked: list[tuple[int, int, str]] = []
+    known = {heading(str(name)): ALIASES.get(field, field) for field, name in said.items()}
     for place, name in enumerate(map(heading, cells)):
-        if name in _OWN:
+        if name in known:
+            ranked.append((-2, place, known[name]))
+        elif name in _OWN:
             ranked.append((-1, place, ALIASES.get(name, name)))
         elif not _OLD.search(name):
             ranked += [(rank, place, field) for field, rank in _ranks(name)]

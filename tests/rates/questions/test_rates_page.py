@@ -1,4 +1,4 @@
-"""What docs/rates.md shows is what the example site answers, on a terminal of 80 columns."""
+"""What docs/rates.md and README.md show is what the example site answers, on a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from vosctl.cli import screen
 from vosctl.cli.main import run
 
 ROOT = Path(__file__).parents[3]
-PAGE = (ROOT / "docs/rates.md").read_text(encoding="utf-8")
+PAGE = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in ("docs/rates.md", "README.md"))
 MORE = "…"
 
 
 def shown():
     """Yield each command of the page, with the lines below it."""
-    for block in re.findall(r"^```\n(\$ vosctl .*?)^```$", PAGE, re.MULTILINE | re.DOTALL):
+    for block in re.findall(r"^```\n(\$ vosctl rates .*?)^```$", PAGE, re.MULTILINE | re.DOTALL):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, *lines = part.rstrip().split("\n")
             if " -o " not in command:
@@ -34,7 +34,8 @@ def test_the_page_shows_what_the_example_answers(command, lines, capsys, monkeyp
     for number, line in enumerate(lines):
         if line.strip() == MORE:
             rest = lines[number + 1 :]
-            assert found[len(found) - len(rest) :] == rest
+            at = found.index(rest[0]) if rest else len(found)
+            assert found[at : at + len(rest)] == rest
             return
         assert found[number] == line
     assert len(found) == len(lines)

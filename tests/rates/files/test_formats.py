@@ -9,6 +9,7 @@ from pathlib import Path
 import openpyxl
 import pyarrow as pa
 import pytest
+import yaml
 from pyarrow import parquet
 
 from vosctl.errors import UsageError
@@ -153,11 +154,12 @@ def test_clean_csv_is_the_same_when_written_again(tmp_path: Path):
 
 
 def test_yaml_has_one_row_a_prefix():
-    text = yaml_text(rates())
-    assert (
-        '  "44": {destination: "UK, \\"all\\"", rate: 0.01250000, cycle: 6' in text
-        or '"44": {rate: 0.01250000' in text
-    )
+    rows = yaml.safe_load(yaml_text(rates()))["rows"]
+    assert rows["44"] == {
+        "rate": 0.0125, "cycle": 6, "first_seconds": 30, "first_rate": 0.02, "destination": 'UK, "all"', "connect": 0.001,
+    }  # fmt: skip
+    assert rows["4420"]["from"] == datetime(2026, 12, 1, 8, 30, tzinfo=timezone.utc)
+    assert rows["49"] == {"rate": 0, "blocked": True}
     with pytest.raises(UsageError, match="several rows"):
         yaml_text((*rates(), rates()[1]))
 

@@ -56,13 +56,12 @@ def suggest(path: Path, known: Mapping[str, object]) -> dict[str, object]:
     table = read_table(path, separator=SEPARATORS.get(texts["separator"], texts["separator"]),
                        encoding=texts["encoding"], sheet=texts["sheet"])  # fmt: skip
     given = known.get("columns")
-    said = given if isinstance(given, Mapping) else {}
+    said: dict[str, object] = {}
+    if isinstance(given, Mapping):
+        said = {ALIASES.get(str(name), str(name)): value for name, value in given.items()}
     index, cells, found = _best(table, path, said)
     rows = [cells for _, cells in table.rows[index + 1 :]]
-    columns = {
-        **_named(cells, found, rows),
-        **{ALIASES.get(name, name): value for name, value in said.items()},
-    }
+    columns = {**_named(cells, found, rows), **said}
     mapping: dict[str, object] = {key: text for key, text in table.found.items() if _worth_saying(key, text)}
     mapping["columns"] = columns
     form = _date_format(cells, columns, rows)
@@ -111,7 +110,7 @@ def _best(table: Table, path: Path, said: Mapping[str, object]) -> tuple[int, Se
 def _fields(cells: Sequence[str], said: Mapping[str, object]) -> dict[str, int]:
     """Return which cell of a row of headings is which field; a cell is one field at the most, ``said`` ones first."""
     ranked: list[tuple[int, int, str]] = []
-    known = {heading(str(name)): ALIASES.get(field, field) for field, name in said.items()}
+    known = {heading(str(name)): field for field, name in said.items()}
     for place, name in enumerate(map(heading, cells)):
         if name in known:
             ranked.append((-2, place, known[name]))

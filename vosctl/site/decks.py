@@ -139,7 +139,7 @@ class Deck:
         for length in range(min(len(number), self._longest), -1, -1):
             held = [row for row in self._by_prefix.get(number[:length], ()) if row.holds(when, section)]
             if held:
-                return max(held, key=lambda row: row.rank)
+                return max(reversed(held), key=lambda row: row.rank)  # of equal ones the last, as in_force
         return None
 
     @cached_property

@@ -176,7 +176,7 @@ typedef struct {
     const uint32_t *zone;          /* [prefix] → which prefix's guard governs; NULL: none does anywhere */
     const uint32_t *guards;        /* [zone][vendor] → guard */
     const uint8_t *check_rate;     /* [guard] */
-    const uint32_t *most;          /* [guard] → highest rank of `dearest` that it allows */
+    const uint32_t *most;          /* [guard] → highest rank of `dearest` that it allows plus one */
     const uint32_t *column;        /* [term] → column in `ceiling` */
     const uint32_t *const *ceiling;/* [guard][column] → highest rank of `rate` that it allows plus one */
     const uint32_t *rate, *dearest;/* [term] → ranks */
@@ -186,7 +186,7 @@ typedef struct {
 static uint8_t decide(const cell_input *in, uint32_t guard, uint32_t customer, uint32_t term) {
     if (term == NONE) return in->check_rate[guard] ? NO_RATE : OPEN;
     if (in->blocked[term]) return BLOCKED;
-    if (in->dearest[term] > in->most[guard]) return TOO_DEAR;
+    if (in->dearest[term] >= in->most[guard]) return TOO_DEAR;
     return in->rate[term] >= in->ceiling[guard][in->column[customer]] ? TOO_LITTLE : OPEN;
 }
 

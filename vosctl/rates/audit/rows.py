@@ -24,7 +24,7 @@ def overlaps(deck: Deck, when: datetime) -> Iterator[Problem]:
         written.setdefault((row.prefix, row.section), []).append(row)
     for rows in written.values():
         if len(rows) > 1:
-            yield from _times(rows)
+            yield from _times(rows, when)
     manifold = {prefix for (prefix, section), rows in written.items() if section or len(rows) > 1}
     yield from _idle(in_force(deck.every, when, ""), manifold)
 
@@ -50,8 +50,8 @@ def too_dear_for_guard(vendor: Vendor) -> Iterator[Problem]:
         )
 
 
-def _times(rows: list[Rate]) -> Iterator[Problem]:
-    """Hold each row of one prefix and section against the next one."""
+def _times(rows: list[Rate], now: datetime) -> Iterator[Problem]:
+    """Hold each row of one prefix and section against the next one; what is past is let be."""
     rows = sorted(rows, key=lambda row: row.rank)
     for row, following in pairwise(rows):
         place = f"{following.mark.file}:{following.mark.line}"
@@ -61,16 +61,16 @@ def _times(rows: list[Rate]) -> Iterator[Problem]:
                 "rates-contradiction",
                 f"{_name(row.prefix)} has another row for the same time ({place}), at {plain(following.rate)} instead of {plain(row.rate)}",
                 row.mark,
-                hint="keep one of them, or say when each holds: from and until",
+                hint="the later one counts; keep one of them, or say when each holds: from and until",
             )
-        elif row.valid_until is not None and row.valid_until > begins:
+        elif row.valid_until is not None and row.valid_until > max(begins, now):
             yield _warning(
                 "rates-dates-overlap",
                 f"{_name(row.prefix)} holds until {row.valid_until:%Y-%m-%d %H:%M} UTC, and the next row ({place}) counts from {begins:%Y-%m-%d %H:%M}",
                 row,
                 "let the one end when the next begins",
             )
-        elif row.valid_until is not None and row.valid_until < begins:
+        elif row.valid_until is not None and row.valid_until < begins and begins > now:
             yield _warning(
                 "rates-dates-gap",
                 f"{_name(row.prefix)} has no row from {row.valid_until:%Y-%m-%d %H:%M} to {begins:%Y-%m-%d %H:%M} UTC ({place}); a shorter prefix counts then",

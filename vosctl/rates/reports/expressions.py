@@ -32,18 +32,25 @@ def expression(report: Report, calls: Any, scope: Scope, period: str, span: tupl
     chosen = scope.of(calls)
     if report.balance:
         return _balance(report, chosen, scope, period, span)
-    keys = {name: chosen[name] for name in report.keys}
+    keys = {name: _said(chosen, name) for name in report.keys}
     if period:
         keys = {PERIOD: scope.period(chosen, period, span), **keys}
     sums = {name: MEASURES[name](chosen) for name in report.sums}
     return chosen.group_by(**keys).aggregate(**sums) if keys else chosen.aggregate(**sums)
 
 
+def _said(calls: Any, column: str) -> Any:
+    """Return a text; what nobody said is the empty one."""
+    return calls[column].fill_null("")
+
+
 def _balance(report: Report, chosen: Any, scope: Scope, period: str, span: tuple[datetime, datetime]) -> Any:
     """Return what each party bought and sold: somebody may be customer and vendor."""
     time = {PERIOD: scope.period(chosen, period, span)} if period else {}
     sums = {name: MEASURES[name](chosen) for name in report.sums}
-    pairs = chosen.group_by(customer=chosen.customer, vendor=chosen.vendor, **time).aggregate(**sums)
+    pairs = chosen.group_by(
+        customer=_said(chosen, "customer"), vendor=_said(chosen, "vendor"), **time
+    ).aggregate(**sums)
     sides = [_side(pairs, report, side, time) for side in ("customer", "vendor")]
     both = sides[0].union(sides[1])
     keys = [*time, "party"]

@@ -5,7 +5,6 @@ from decimal import Decimal
 from typing import Any
 
 import messy
-import pytest
 
 from vosctl.rates.billing import billed_seconds, charge
 from vosctl.rates.engine.rated import RATED, UNIT

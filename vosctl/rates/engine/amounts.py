@@ -6,7 +6,7 @@ the division by sixty and the rounding are one multiplication, one addition and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from vosctl.rates.engine.factors import Division
@@ -16,11 +16,10 @@ from vosctl.rates.engine.tariff import FIRST_TERM, TERM_FIELDS, TERM_NO_DECK, TE
 
 # Calls of more than thirty days are refused where CDRs are read, so products have a bound.
 LONGEST_MS = 30 * 86_400_000
-TERM_COLUMNS = ("number", "state", "grace_ms", "free_ms", "start_ms", "cycle", "cycle_ms", "first_seconds", "first",
+TERM_COLUMNS = ("blocked", "grace_ms", "free_ms", "start_ms", "cycle", "cycle_ms", "first_seconds", "first",
                 "step", "connect", "minimum")  # fmt: skip
 _DIVISION = ("times", "addend", "divisor", "unit", "tied")
 FACTOR_COLUMNS = (
-    "kind",
     "source",
     *(f"{name}_{field}" for name in ("total", "net", "exchange") for field in _DIVISION),
 )
@@ -35,6 +34,8 @@ class Terms:
     def __init__(self, tariff: Tariff) -> None:
         self._tariff = tariff
         self.most = self._most()
+        self._alike = {**_alike(self.terms().slice(FIRST_TERM)), **_alike(self.factors().slice(1))}
+        self._blocks = self._alike.get("blocked") != 0
         self.taxed = any(factor.net != factor.total for factor in tariff.factors)
 
     def terms(self) -> Any:
@@ -42,12 +43,10 @@ class Terms:
         pa, np = needed("pyarrow"), needed("numpy")
         rows = np.concatenate([np.zeros((FIRST_TERM, len(TERM_FIELDS) + 1), np.int64), self._tariff.terms])
         field = {name: rows[:, at] for at, name in enumerate(TERM_FIELDS)}
-        states = [NO_DECK if at == TERM_NO_DECK else NO_RATE if at == TERM_NO_RATE else BLOCKED if blocked else ""
-                  for at, blocked in enumerate(field["blocked"].tolist())]  # fmt: skip
         cycle = np.maximum(field["cycle"], 1)
         return pa.table({
             "number": pa.array(np.arange(len(rows), dtype=np.int32)),
-            "state": pa.array(states, pa.string()),
+            "blocked": field["blocked"],
             "grace_ms": field["grace"] * _SECOND,
             "free_ms": field["free_seconds"] * _SECOND,
             "start_ms": (field["free_seconds"] + field["first_seconds"]) * _SECOND,
@@ -64,7 +63,7 @@ class Terms:
         """Return the table of factors, one a deck and tier."""
         pa = needed("pyarrow")
         columns: dict[str, Any] = {
-            "kind": pa.array(range(len(self._tariff.factors)), pa.int32()),
+            "number": pa.array(range(len(self._tariff.factors)), pa.int32()),
             "source": pa.array([factor.deck or None for factor in self._tariff.factors], pa.string()),
         }
         columns |= _columns(pa, "total", [factor.total for factor in self._tariff.factors])
@@ -72,14 +71,34 @@ class Terms:
         columns |= _columns(pa, "exchange", [factor.exchange for factor in self._tariff.factors])
         return pa.table(columns)
 
-    def joins(self, own: str, tables: str) -> str:
-        """Return SQL that joins ``<tables>_terms`` and ``<tables>_factors`` to calls looked up for the candidate ``own``."""
-        return (
-            f" join (select {_renamed(own, TERM_COLUMNS)} from {tables}_terms) {own}_t"
-            f" on {own}_t.{own}_number = looked_up.{own}_term"
-            f" join (select {_renamed(own, FACTOR_COLUMNS)} from {tables}_factors) {own}_f"
-            f" on {own}_f.{own}_kind = looked_up.{own}_factor"
+    def joins(self, own: str, tables: str, *, source: bool) -> str:
+        """Return SQL that joins ``<tables>_terms`` and ``<tables>_factors`` to calls looked up for the candidate ``own``.
+
+        Only columns in which rows differ are joined, and ``source`` only where it is wanted.
+        """
+        terms = [name for name in TERM_COLUMNS if name not in self._alike]
+        factors = [
+            name for name in FACTOR_COLUMNS if name not in self._alike and (source or name != "source")
+        ]
+        return _join(own, "term", f"{tables}_terms", terms) + _join(
+            own, "factor", f"{tables}_factors", factors
         )
+
+    def alike(self, own: str) -> Iterator[str]:
+        """Yield SQL of the columns in which no rows differ, as constants."""
+        for name, value in self._alike.items():
+            yield f"{'null' if value is None else value}::BIGINT as {own}_{name}"
+
+    def state(self, own: str) -> str:
+        """Return SQL of why a call has no amounts, "" where it has."""
+        none = f"when {own}_term = {TERM_NO_DECK} then '{NO_DECK}' when {own}_term = {TERM_NO_RATE} then '{NO_RATE}'"
+        blocked = f" when {own}_blocked <> 0 then '{BLOCKED}'" if self._blocks else ""
+        return f"case {none}{blocked} else '' end"
+
+    def rated(self, own: str) -> str:
+        """Return SQL of whether a call has amounts."""
+        blocked = f" and {own}_blocked = 0" if self._blocks else ""
+        return f"{own}_term >= {FIRST_TERM}{blocked}"
 
     def steps(self, own: str) -> str:
         """Return SQL of the cycles that began after the free seconds and the first period."""
@@ -131,8 +150,25 @@ def _columns(pa: Any, name: str, divisions: Sequence[Division | None]) -> dict[s
     return found
 
 
-def _renamed(own: str, columns: Sequence[str]) -> str:
-    return ", ".join(f"{column} as {own}_{column}" for column in columns)
+def _alike(table: Any) -> dict[str, int | None]:
+    """Return the columns of whole numbers in which all rows have one value, and the value; None is null."""
+    found: dict[str, int | None] = {}
+    for name in (*TERM_COLUMNS, *FACTOR_COLUMNS):
+        if name in table.column_names and name != "source":
+            values = table[name].unique().to_pylist()
+            if len(values) <= 1 and (not values or values[0] is None or abs(int(values[0])) <= _LIMIT):
+                found[name] = int(values[0]) if values and values[0] is not None else None if values else 0
+    return found
+
+
+def _join(own: str, key: str, table: str, columns: Sequence[str]) -> str:
+    if not columns:
+        return ""
+    renamed = ", ".join(f"{column} as {own}_{column}" for column in columns)
+    return (
+        f" join (select number as {own}_{key}_number, {renamed} from {table}) {own}_{key}s"
+        f" on {own}_{key}_number = looked_up.{own}_{key}"
+    )
 
 
 def _divided(amount: str, name: str, divisions: Sequence[Division], most: int) -> str:

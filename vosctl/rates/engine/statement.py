@@ -11,6 +11,7 @@ from vosctl.rates.engine.rated import CALLS, RATED
 # What a candidate has, and the column of a rated call that it becomes for its side.
 _PARTS = ("state", "source", "prefix", "destination", "seconds", "total", "net")
 _PREFIXES = {"customer_prefix", "vendor_prefix"}
+_SOURCES = {"customer_source", "vendor_source"}
 _MONEY = {"customer": "revenue", "vendor": "expense"}
 
 
@@ -33,11 +34,23 @@ def rated_query(
     columns: Collection[str], candidates: Sequence[Candidate], terms: Mapping[str, Terms], tables: str
 ) -> str:
     """Return the query of rated calls with ``columns``, over the relation ``looked_up``; ``tables`` begin the names of terms and factors."""
+    source = bool(_SOURCES.intersection(columns))
+    joined = ["*"] + [sql for each in candidates for sql in terms[each.side].alike(each.name)]
     stepped = ", ".join(["*", *(terms[each.side].steps(each.name) for each in candidates)])
-    joins = "".join(terms[each.side].joins(each.name, f"{tables}_{each.side}") for each in candidates)
+    joins = "".join(
+        terms[each.side].joins(each.name, f"{tables}_{each.side}", source=source) for each in candidates
+    )
     sixties = ", ".join(["*", *(terms[each.side].sixty(each.name) for each in candidates)])
-    priced = ", ".join(["*", *(_priced(each, terms[each.side]) for each in candidates)])
-    query = f"select {stepped} from looked_up {joins}"
+    priced = ", ".join(
+        [
+            "*",
+            *(
+                _priced(each, terms[each.side], prefixes=bool(_PREFIXES.intersection(columns)))
+                for each in candidates
+            ),
+        ]
+    )
+    query = f"select {stepped} from (select {', '.join(joined)} from looked_up {joins})"
     query = f"select {priced} from (select {sixties} from ({query}))"
     found: dict[str, str] = {name: name for name in CALLS}
     for side in dict.fromkeys(each.side for each in candidates):
@@ -48,12 +61,13 @@ def rated_query(
     return f"select {chosen} from ({query})"
 
 
-def _priced(candidate: Candidate, terms: Terms) -> str:
+def _priced(candidate: Candidate, terms: Terms, *, prefixes: bool) -> str:
     """Return SQL of what a candidate comes to; null where its row is blocked or there is none."""
     own = candidate.name
-    rated = f"case when {own}_state = '' then"
+    rated = f"case when {terms.rated(own)} then"
     parts = {
-        "prefix": f"{rated} left(callee, {own}_length) end",
+        "state": terms.state(own),
+        "prefix": f"{rated} left(callee, {own}_length) end" if prefixes else "null",
         "seconds": f"{rated} {terms.seconds(own)} end",
         "total": f"{rated} {terms.amount(own, 'total')} end",
         "net": f"{rated} {terms.amount(own, 'net' if terms.taxed else 'total')} end",

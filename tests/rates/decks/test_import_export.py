@@ -106,6 +106,7 @@ def test_import_says_what_it_needs(site: Path, capsys: pytest.CaptureFixture[str
     assert run(["rates", "import", "odd.csv"]) == 1
     assert "the fullest has a, b" in capsys.readouterr().err
     assert run(["rates", "import", "odd.csv", "--column", "prefix"]) == 64
+    assert run(["rates", "import", "odd.csv", "--out", "./odd.csv"]) == 64
     assert run(["rates", "import", "decks/orbit.csv", "--deck", "orbi"]) == 64
     assert "did you mean 'orbit'?" in capsys.readouterr().err
     asked(

@@ -87,6 +87,10 @@ def import_command(
         known["columns"] = {**_mapped(known.get("columns")), **_pairs(columns, "--column")}
     if defaults:
         known["defaults"] = {**_mapped(known.get("defaults")), **_pairs(defaults, "--default")}
+    if out is not None and out.resolve() == file.resolve():
+        raise UsageError(
+            f"--out {out} is the file to read", hint="write the clean deck beside it, as --out decks/x.csv"
+        )
     found = import_file(file, known)
     kept = _Kept(found, name or deck or _name(file), _KINDS[kind], out)
     kept.write()

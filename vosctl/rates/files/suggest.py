@@ -25,7 +25,7 @@ _HEADINGS: Mapping[str, tuple[str, ...]] = {
     ),
     "rate": (
         r"new[ _-]?(rate|price)s?\b.*", r"(rate|price|tariff|cost)s?", r"(rate|price|tariff|cost)s? ?(/|per|p/|in|\(|\[).*",
-        r"(voice|sell|sale|buy|peak|minute|min|offered|usd|eur|gbp|[$€£])[ _-]?(rate|price|tariff|cost)s?\b.*", r".* (rate|price)( ?[/(\[].*)?", r"per min(ute)?", r"current[ _-]?(rate|price)s?\b.*",
+        r"(voice|sell|sale|buy|peak|minute|min|offered|usd|eur|gbp|[$€£])[ _-]?(rate|price|tariff|cost)s?\b.*", r".* (rate|price)( ?[/(\[].*)?", r"([a-z]{3}|[$€£]) ?(/|per) ?(m|s|min(ute)?s?|sec(ond)?s?)", r"per min(ute)?", r"current[ _-]?(rate|price)s?\b.*",
     ),
     "destination": (r"destinations?( names?)?", r"(destination|zone|area|region|country|route|operator|breakout)s?[ _-]?(names?|descriptions?)?", r"descriptions?", r"countr(y|ies).*", r"names?", r"locations?"),
     "increment": (r"(billing|charging|rate|charge)[ _-]?(increments?|intervals?|terms|blocks?|steps?)", r"increments?", r"intervals?", r"billing", r"pulses?", r"min/inc"),

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from vosctl.compile.routes import vendors
+from vosctl.compile.routes import sellers, vendors
 from vosctl.rates.guard import plain
 from vosctl.rates.losses import Loss, losses
 from vosctl.rates.route import Seller, Vendor
@@ -30,8 +30,7 @@ def sold_at_a_loss(site: Site, when: datetime) -> Problems:
     for name in site.selected:
         node = site.nodes[name]
         sold = vendors(site, node)
-        for deck in node.rates.groups.values():
-            seller = Seller(deck, node.rates.worth(deck), node.routing)
+        for seller in sellers(node):
             key = _key(seller, sold)
             if key not in known:
                 left -= sum(len(seller.deck.rows) + len(each.deck.rows) for each in sold if each.deck)

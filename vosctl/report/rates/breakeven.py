@@ -12,8 +12,7 @@ from vosctl.rates.billing import fraction_text
 from vosctl.rates.breakeven import BreakEven, Business
 from vosctl.report.rates.figures import money, rounded, steps, thousands, worked
 
-_CPS_PLACES = 2
-_MORE_PLACES = 4
+_CPS_PLACES, _MORE_PLACES, _MOST_PLACES = 2, 4, 8
 _NOTE = (
     "Spread evenly over day and night: a busy hour has more.\nCalls are rounded up: one fewer does not pay."
 )
@@ -52,8 +51,9 @@ def as_json(business: Business, found: BreakEven) -> dict[str, Any]:
 
 
 def _small(amount: Fraction) -> str:
-    """Return two decimals, or four of what would hardly show."""
-    return thousands(amount, _CPS_PLACES if amount >= Fraction(1, 100) else _MORE_PLACES)
+    """Return two decimals, or more of what would hardly show."""
+    places = _CPS_PLACES if amount >= Fraction(1, 100) else _MORE_PLACES
+    return thousands(amount, places if amount >= Fraction(1, 1000) else _MOST_PLACES)
 
 
 def _headline(business: Business) -> str:

@@ -222,3 +222,15 @@ def test_calls_that_cannot_be_read(site: Path, capsys: pytest.CaptureFixture[str
     (site / "calls.csv").write_text("a,b\n")
     assert run(["rates", "diff", "orbit", "orbit", "--traffic", "calls.csv"]) == 1
     assert "no column callee" in capsys.readouterr().err
+
+
+def test_calls_that_say_whose_they_are(site: Path, capsys: pytest.CaptureFixture[str]):
+    (site / "calls.csv").write_text("callee,duration,vendor_deck\n441,60,orbit\n441,60,polar\n441,60,\n")
+    found = answer(capsys, "diff", "orbit", "orbit", "--traffic", "calls.csv", *NOW)["diffs"][0]["traffic"]
+    assert (found["calls"], found["others"], Decimal(found["before"])) == (2, 1, Decimal("0.02"))
+
+
+def test_check_tells_of_rows_that_were_refused(site: Path, capsys: pytest.CaptureFixture[str]):
+    (site / "decks/orbit.csv").write_text(ORBIT + "020,0.01,60,,,,\n")
+    told = lines_of(answer(capsys, "check", *NOW, code=1))
+    assert "line 25: prefix '020' begins with 0" in told["deck-rows-refused"][0][1]

@@ -26,7 +26,7 @@ PREFIXES = [
 ]  # fmt: skip
 REFUSED_PREFIXES = {
     "": "no prefix", "020": "begins with 0", "44 (0)20": "within a country", "4.47E+11": "cut digits off",
-    "44-49": "dash: range or dash: group", "447-9": "dash: range or dash: group", "1,242": "comma: list or group",
+    "44-49": "dash: range or dash: group", "4420-7946": "dash: range or dash: group", "447-9": "dash: range or dash: group", "1,242": "comma: list or group",
     "44,207": "comma: list or group", "4470,71": "may be short for", "44o7": "no row of digits", "123456789012345678901": "more than 20",
     "4475-4470": "does not come after", "8816 4470 22": "separate lists by commas", "44 ()": "nothing between", "mobile": "no row of digits",
 }  # fmt: skip

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _PER_CENT = "PER CENT"
 _SHOWN = 5
+_ROWS = "deck-rows-"
 
 
 @click.command("check", short_help="Gaps, overlaps, losses and jumps in the decks.")
@@ -76,9 +77,10 @@ def check_command(
     """
     from vosctl.rates.audit.jumps import Limits  # noqa: PLC0415  not for the help
 
-    checked, _ = load_site(site, warn=False)
+    checked, told = load_site(site, warn=False)
     start = when or datetime.now(timezone.utc)
-    found = list(_Audit(checked, start, max_minute_rate).problems())
+    found = [problem for problem in told.warnings if problem.rule.startswith(_ROWS)]
+    found += _Audit(checked, start, max_minute_rate).problems()
     found += _jumps(site, checked, start, against, Limits(rise, fall, shrink))
     found = sorted(
         set(found), key=lambda problem: (problem.severity.value, problem.rule, problem.mark, problem.message)

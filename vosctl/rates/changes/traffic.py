@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -31,17 +31,22 @@ _CALLEE = (
 _MILLISECONDS = ("duration_ms", "duration (ms)")
 _SECONDS = ("duration", "seconds", "duration (s)", "duration_s", "billsec", "hold time", "holdtime")
 _STARTED = ("started", "start", "start time", "starttime", "begin", "begin time")
+_DECKS = ("customer_deck", "vendor_deck")
 _THOUSAND = Decimal(1000)
 _ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An answered call: the number as digits, its length in seconds, when it began (None: unsaid)."""
+    """An answered call: the number as digits, its length in seconds, when it began (None: unsaid).
+
+    ``decks`` are the customer's and the vendor's by name, where the record says them.
+    """
 
     number: str
     seconds: Decimal
     started: datetime | None = None
+    decks: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -70,21 +75,27 @@ class Sum:
 
 @dataclass(slots=True)
 class Impact:
-    """Sums by section and prefix of a change, and of all calls together."""
+    """Sums by section and prefix of a change, and of all calls together; ``others``: calls of other decks, left out."""
 
     changed: dict[tuple[str, str], Sum] = field(default_factory=dict)
     total: Sum = field(default_factory=Sum)
+    others: int = 0
 
 
 def impact(old: Deck, new: Deck, calls: Iterable[Call], when: datetime) -> Impact:
     """Return what calls cost by two decks as they are at a moment; a call's own start decides the section.
 
     Each call is charged and rounded by itself, tax included. A call counts for the longer of the two
-    prefixes that price it, where these rows differ.
+    prefixes that price it, where these rows differ. Calls that say whose they are count where one of the
+    two decks has that name.
     """
     sides = _Side(old, when), _Side(new, when)
     found = Impact()
+    names = {old.name, new.name}
     for call in calls:
+        if call.decks and not names.intersection(call.decks):
+            found.others += 1
+            continue
         (was, before), (now, after) = (side.price(call) for side in sides)
         found.total.add(call, before, after)
         key = _key(was, now)
@@ -95,6 +106,8 @@ def impact(old: Deck, new: Deck, calls: Iterable[Call], when: datetime) -> Impac
 
 def read_calls(path: Path) -> Iterator[Call]:
     """Yield the answered calls of a CDR file (CSV, XLSX, Parquet): callee, duration_ms or duration, and started.
+
+    With customer_deck and vendor_deck, calls count for these decks alone.
 
     Raises DeckFileError where a column is missing or a cell cannot be read, with its line.
     """
@@ -110,10 +123,12 @@ def read_calls(path: Path) -> Iterator[Call]:
             f"{path} has no column {'callee' if callee is None else 'duration_ms'}",
             hint=f"there are {listed(names)}; calls have callee, duration_ms (or duration, in seconds) and started",
         )
+    owners = [places[name] for name in _DECKS if name in places]
     scale = _THOUSAND if milliseconds is not None else Decimal(1)
     for line, cells in rows if table.heading is not None else rows[1:]:
         try:
             call = _call(cells[callee], cells[length], cells[started] if started is not None else "", scale)
+            call = replace(call, decks=tuple(cells[place] for place in owners if cells[place]))
         except (CellError, ArithmeticError, IndexError, ValueError) as error:
             raise DeckFileError(
                 f"{path}:{line}: no call can be read here: {error}", hint="a call has a number and a duration"

@@ -161,9 +161,11 @@ class _Cell:
         joined = first + last
         if self.style.dash == "group":
             return [joined], False, True
-        if self.style.dash == "range" or len(first) > _SHORT:
+        sure = len(first) > _SHORT and (len(last) < len(first) or last[0] == first[0])
+        if self.style.dash == "range" or sure:
             return list(self._spread(first, last)), True, len(first) != len(last)
-        if len(last) > len(first) or (len(last) == len(first) and last < first):
+        short = len(first) <= _SHORT
+        if short and (len(last) > len(first) or (len(last) == len(first) and last < first)):
             return [joined], False, True
         raise CellError(
             f"prefix {quoted(self.text)} may be a range or {joined}; say dash: range or dash: group"
@@ -174,7 +176,7 @@ class _Cell:
         if len(last) < len(first):
             last = first[: -len(last)] + last
         low = first.ljust(len(last), "0")
-        if low > last or (len(first) > _SHORT and low[:1] != last[:1]):
+        if low > last:
             raise CellError(f"prefix {quoted(self.text)}: {last} does not come after {first}")
         return cover(low, last)
 

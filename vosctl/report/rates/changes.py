@@ -67,7 +67,9 @@ def as_json(compared: Compared) -> dict[str, Any]:
         "counts": {kind.value: sum(change.kind is kind for change in compared.changes) for kind in Kind},
         "changes": [_json(compared, change) for change in compared.ordered()],
         "later": [moment.isoformat() for moment in compared.later],
-        "traffic": _sum(compared.impact.total) if compared.impact else None,
+        "traffic": {**_sum(compared.impact.total), "others": compared.impact.others}
+        if compared.impact
+        else None,
     }
 
 
@@ -157,6 +159,8 @@ def _total(compared: Compared, found: Impact) -> Text:
     total = found.total
     unit = f" {compared.currency}" if compared.currency else ""
     lost = f"; {thousands(total.unpriced)} calls have no rate in one of them" if total.unpriced else ""
+    if found.others:
+        lost += f"; {thousands(found.others)} calls of other decks are left out"
     return Text(
         f"{thousands(total.calls)} calls, {thousands(total.seconds / 60)} minutes: {money(total.before)} before, "
         f"{money(total.after)} after, {_signed(total.difference)}{unit}{lost}",

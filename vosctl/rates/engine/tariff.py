@@ -69,9 +69,8 @@ class Tariff:
     def _deck(self, number: int, deck: Deck, span: Span) -> tuple[Any, Any]:
         """Return a deck's terms and which row has which, its rows numbered and given to the lookup."""
         np = self._np
-        rows = sorted(
-            reversed(deck.every), key=lambda row: row.rank, reverse=True
-        )  # of equal ones the last counts
+        rows = list(reversed(deck.every))  # of equal ones the last counts
+        rows.sort(key=lambda row: row.rank, reverse=True)
         keys = [pack(row.prefix) for row in rows]
         order = sorted(
             range(len(rows)), key=keys.__getitem__

@@ -20,6 +20,7 @@ MODULES = {
     "effective": "effective",
     "margin": "margin",
     "quote": "quote",
+    "report": "reporting",
 }
 
 

@@ -45,24 +45,41 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Ranks:
+    """By term: the rank of its rate, of its dearest minute, of its cost; whether it is blocked (a byte each)."""
+
+    rate: Column
+    dearest: Column
+    cost: Column
+    blocked: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Locks:
-    """What locks vendors: by guard and by term, ranks of exact amounts.
+    """What locks vendors, by guard, as ranks.
 
     ``guards`` says which guard holds for a zone (of ``zone``, a column of prefixes; None: there is one) and a
     vendor. A vendor's term is locked where ``dearest`` is not below the guard's ``most``, or ``rate`` not below
     ``ceiling[guard][column[customer's term]]``.
     """
 
-    terms: Sequence[Column]
+    vendors: int
     zone: Column | None
     guards: Column
     check_rate: bytes
     most: Column
     column: Column
     ceiling: Sequence[Column]
-    rate: Column
-    dearest: Column
-    blocked: bytes
+
+
+class Offers(Protocol):
+    """Lists of offers, ready to be locked."""
+
+    def cells(self, customer: Column, lists: Column, locks: Locks, reasons: Store, cells: Store) -> Column:
+        """Return for each prefix the number of its cell: the customer's term, the number of the verdicts by place.
+
+        ``lists`` is the number of each prefix's list of offers. NONE: the group does not sell the prefix.
+        """
 
 
 class Bulk(Protocol):
@@ -80,8 +97,8 @@ class Bulk(Protocol):
     def orders(self, order: Order, offers: Store) -> Column:
         """Return for each prefix the number of its list of offers: vendor, tied (16 bits each), term."""
 
-    def cells(self, customer: Column, locks: Locks, reasons: Store, cells: Store) -> Column:
-        """Return for each prefix the number of its cell: the customer's term, the number of the verdicts by vendor."""
+    def offers(self, store: Store, vendors: int, ranks: Ranks) -> Offers:
+        """Return the lists of a store of offers, with what each is compared by."""
 
     def runs(self, values: Column) -> tuple[Column, Column]:
         """Return where runs of equal values begin, and the values."""
@@ -150,21 +167,9 @@ class PlainBulk:
             )
         return offers.add(b"".join(lists))
 
-    def cells(self, customer: Column, locks: Locks, reasons: Store, cells: Store) -> Column:
-        """Return for each prefix the number of its cell, NONE where nothing is sold."""
-        out = array("I", [NONE]) * len(customer)
-        vendors = len(locks.terms)
-        for at, sold in enumerate(customer):
-            if sold == NONE or locks.blocked[sold]:
-                continue
-            first = vendors * (locks.zone[at] if locks.zone else 0)
-            why = bytes(
-                _decide(locks, locks.guards[first + vendor], sold, terms[at])
-                for vendor, terms in enumerate(locks.terms)
-            )
-            number = reasons.add(why)[0] if vendors else 0
-            out[at] = cells.add(_CELL.pack(sold, number))[0]
-        return out
+    def offers(self, store: Store, vendors: int, ranks: Ranks) -> Offers:
+        """Return the lists of a store of offers, with what each is compared by."""
+        return PlainOffers(store.records(), vendors, ranks)
 
     def runs(self, values: Column) -> tuple[Column, Column]:
         """Return where runs of equal values begin, and the values."""
@@ -176,12 +181,36 @@ class PlainBulk:
         return array("I", (SAME if own == other else own for own, other in zip(values, base, strict=True)))
 
 
-def _decide(locks: Locks, guard: int, customer: int, term: int) -> Verdict:
-    if term == NONE:
-        return Verdict.NO_RATE if locks.check_rate[guard] else Verdict.OPEN
-    if locks.blocked[term]:
-        return Verdict.BLOCKED
-    if locks.dearest[term] >= locks.most[guard]:
-        return Verdict.TOO_DEAR
-    limit = locks.ceiling[guard][locks.column[customer]]
-    return Verdict.TOO_LITTLE if locks.rate[term] >= limit else Verdict.OPEN
+class PlainOffers:
+    """Lists of offers in Python."""
+
+    def __init__(self, records: bytes, vendors: int, ranks: Ranks) -> None:
+        self._ranks = ranks
+        size = _OFFER.size * vendors
+        cut = (records[at : at + size] for at in range(0, len(records), size or 1))
+        self._lists = [[(vendor, term) for vendor, _, term in _OFFER.iter_unpack(each)] for each in cut]
+
+    def cells(self, customer: Column, lists: Column, locks: Locks, reasons: Store, cells: Store) -> Column:
+        """Return for each prefix the number of its cell."""
+        out = array("I", [NONE]) * len(customer)
+        for at, sold in enumerate(customer):
+            if sold == NONE or self._ranks.blocked[sold]:
+                continue
+            first = locks.vendors * (locks.zone[at] if locks.zone else 0)
+            offers = self._lists[lists[at]] if locks.vendors else []
+            why = bytes(
+                self._verdict(term, locks, locks.guards[first + vendor], sold) for vendor, term in offers
+            )
+            number = reasons.add(why)[0] if locks.vendors else 0
+            out[at] = cells.add(_CELL.pack(sold, number))[0]
+        return out
+
+    def _verdict(self, term: int, locks: Locks, guard: int, customer: int) -> Verdict:
+        if term == NONE:
+            return Verdict.NO_RATE if locks.check_rate[guard] else Verdict.OPEN
+        if self._ranks.blocked[term]:
+            return Verdict.BLOCKED
+        if self._ranks.dearest[term] >= locks.most[guard]:
+            return Verdict.TOO_DEAR
+        limit = locks.ceiling[guard][locks.column[customer]]
+        return Verdict.TOO_LITTLE if self._ranks.rate[term] >= limit else Verdict.OPEN

@@ -39,7 +39,7 @@ class Clock:
     @classmethod
     def of(cls, decks: Sequence[Deck]) -> Clock:
         """Return the clock of decks; raises VosctlError where they have too many views."""
-        moments = sorted({moment for deck in decks for moment in deck.moments})
+        moments = sorted({moment for deck in decks if deck.entries for moment in deck.moments})
         calendars: list[Calendar] = []
         for deck in decks:
             if deck.calendar and deck.calendar not in calendars and any(row.section for row in deck.entries):

@@ -10,12 +10,24 @@ from typing import Any
 
 from vosctl.rates.lookup.keys import KEY
 from vosctl.rates.lookup.native import library as lookup_library
-from vosctl.rates.routing.bulk import SAME, Bulk, Column, Locks, Order, PlainBulk, Store
+from vosctl.rates.routing.bulk import (
+    SAME,
+    Bulk,
+    Column,
+    Locks,
+    Offers,
+    Order,
+    PlainBulk,
+    PlainOffers,
+    Ranks,
+    Store,
+)
 
 _POINTER = ctypes.c_void_p
 _U32 = ctypes.c_uint32
 _U64 = ctypes.c_uint64
 _BYTES = ctypes.c_char_p
+_TERMS_OF_OFFER = 12
 
 
 class _OrderInput(ctypes.Structure):
@@ -24,10 +36,9 @@ class _OrderInput(ctypes.Structure):
 
 
 class _CellInput(ctypes.Structure):
-    _fields_ = (("count", _U32), ("vendors", _U32), ("customer", _POINTER), ("terms", _POINTER),
-                ("zone", _POINTER), ("guards", _POINTER), ("check_rate", _BYTES), ("most", _POINTER),
-                ("column", _POINTER), ("ceiling", _POINTER), ("rate", _POINTER), ("dearest", _POINTER),
-                ("blocked", _BYTES))  # fmt: skip
+    _fields_ = (("count", _U32), ("vendors", _U32), ("customer", _POINTER), ("lists", _POINTER),
+                ("offers", _POINTER), ("zone", _POINTER), ("guards", _POINTER), ("check_rate", _BYTES),
+                ("most", _POINTER), ("column", _POINTER), ("ceiling", _POINTER), ("blocked", _BYTES))  # fmt: skip
 
 
 @lru_cache(maxsize=1)
@@ -45,6 +56,7 @@ def library() -> ctypes.CDLL | None:
         ("vos_interner_records", _POINTER, _POINTER),
         ("vos_intern", ctypes.c_int, _POINTER, _BYTES, _U32, _POINTER),
         ("vos_orders", ctypes.c_int, _POINTER, _POINTER, _POINTER),
+        ("vos_offers", None, _POINTER, _U32, _POINTER, _POINTER, _BYTES, _POINTER),
         ("vos_cells", ctypes.c_int, _POINTER, _POINTER, _POINTER, _POINTER),
         ("vos_runs", _U32, _POINTER, _U32, _POINTER, _POINTER),
         ("vos_mask", None, _POINTER, _POINTER, _U32, _U32),
@@ -80,9 +92,12 @@ class NativeStore:
         _check(self._library.vos_intern(self.handle, records, count, at(ids)))
         return ids
 
+    def __len__(self) -> int:
+        return int(self._library.vos_interner_count(self.handle))
+
     def records(self) -> bytes:
         """Return all records, in the order of their numbers."""
-        size = self._size * self._library.vos_interner_count(self.handle)
+        size = self._size * len(self)
         return ctypes.string_at(self._library.vos_interner_records(self.handle), size) if size else b""
 
 
@@ -127,20 +142,12 @@ class NativeBulk:
         _check(self._library.vos_orders(ctypes.byref(given), offers.handle, at(lists)))
         return lists
 
-    def cells(self, customer: Column, locks: Locks, reasons: Store, cells: Store) -> Column:
-        """Return for each prefix the number of its cell, NONE where nothing is sold."""
-        if not locks.terms:
-            return PlainBulk().cells(customer, locks, reasons, cells)
-        assert isinstance(reasons, NativeStore)
-        assert isinstance(cells, NativeStore)
-        out = column(len(customer))
-        given = _CellInput(
-            len(customer), len(locks.terms), at(customer), _rows(locks.terms),
-            at(locks.zone) if locks.zone else None, at(locks.guards), locks.check_rate, at(locks.most),
-            at(locks.column), _rows(locks.ceiling), at(locks.rate), at(locks.dearest), locks.blocked,
-        )  # fmt: skip
-        _check(self._library.vos_cells(ctypes.byref(given), reasons.handle, cells.handle, at(out)))
-        return out
+    def offers(self, store: Store, vendors: int, ranks: Ranks) -> Offers:
+        """Return the lists of a store of offers, with what each is compared by."""
+        if not vendors:
+            return PlainOffers(b"", 0, ranks)
+        assert isinstance(store, NativeStore)
+        return NativeOffers(self._library, store, vendors, ranks)
 
     def runs(self, values: Column) -> tuple[Column, Column]:
         """Return where runs of equal values begin, and the values."""
@@ -152,6 +159,30 @@ class NativeBulk:
         """Return the values, SAME where they are as in ``base``."""
         out = values[:]
         self._library.vos_mask(at(out), at(base), len(out), SAME)
+        return out
+
+
+class NativeOffers:
+    """Lists of offers in C."""
+
+    def __init__(self, loaded: ctypes.CDLL, store: NativeStore, vendors: int, ranks: Ranks) -> None:
+        self._library, self._blocked = loaded, ranks.blocked
+        self._terms = bytearray(_TERMS_OF_OFFER * vendors * len(store))
+        self._at = (ctypes.c_char * len(self._terms)).from_buffer(self._terms) if self._terms else None
+        loaded.vos_offers(store.handle, vendors, at(ranks.rate), at(ranks.dearest), ranks.blocked, self._at)
+
+    def cells(self, customer: Column, lists: Column, locks: Locks, reasons: Store, cells: Store) -> Column:
+        """Return for each prefix the number of its cell."""
+        assert isinstance(reasons, NativeStore)
+        assert isinstance(cells, NativeStore)
+        out = column(len(customer))
+        given = _CellInput(
+            len(customer), locks.vendors, at(customer), at(lists),
+            ctypes.cast(self._at, ctypes.c_void_p) if self._at else None,
+            at(locks.zone) if locks.zone else None, at(locks.guards), locks.check_rate, at(locks.most),
+            at(locks.column), _rows(locks.ceiling), self._blocked,
+        )  # fmt: skip
+        _check(self._library.vos_cells(ctypes.byref(given), reasons.handle, cells.handle, at(out)))
         return out
 
 

@@ -242,7 +242,7 @@ class RouteFile:
         for place in range(count):
             vendor, tied, term = self._record("OFFR", OFFER, number * count + place)
             rate = None if term == NONE else self.rate(term)
-            found.append(Offer(self.vendors[vendor], rate, why[vendor], bool(tied)))
+            found.append(Offer(self.vendors[vendor], rate, why[place], bool(tied)))
         return tuple(found)
 
     def _vendor(self, at: int) -> Vendor:

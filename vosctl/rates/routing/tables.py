@@ -14,7 +14,7 @@ from vosctl.rates.guard import OPEN_TO_ALL, combined, dearest_minute, minute_rat
 from vosctl.rates.lookup import Prefixes
 from vosctl.rates.lookup.keys import NONE, pack
 from vosctl.rates.route import Seller, Vendor, by_name, cost, quality_rank
-from vosctl.rates.routing.bulk import Bulk, Column, Locks, Order
+from vosctl.rates.routing.bulk import Bulk, Column, Locks, Offers, Order, Ranks
 from vosctl.rates.routing.clock import Clock, State, View, rows
 from vosctl.rates.routing.native import bulk
 from vosctl.rates.routing.reader import CELL, OFFER
@@ -60,26 +60,23 @@ def compile_tables(source: Source, *, native: bool = True) -> Tables:
 
 
 @dataclass(slots=True)
-class _Ranks:
-    """By term: the rank of its rate, of its dearest minute, of its cost; whether it is blocked."""
+class _Amounts:
+    """By term its rate a minute; all rates and all dearest minutes in order; and the ranks that terms have in them."""
 
-    rates: list[Decimal]
     by_minute: list[Decimal]
-    rate: Column
-    dearest: Column
+    rates: list[Decimal]
     dearests: list[Decimal]
-    cost: Column
-    blocked: bytes
+    ranks: Ranks
 
     @classmethod
-    def of(cls, terms: Terms) -> _Ranks:
+    def of(cls, terms: Terms) -> _Amounts:
         known = terms.rates()
         by_minute = [minute_rate(rate, worth) for rate, worth in known]
-        dear = [dearest_minute(rate, worth) for rate, worth in known]
         rates, rate = _ranked(by_minute)
-        dearests, dearest = _ranked(dear)
+        dearests, dearest = _ranked([dearest_minute(rate, worth) for rate, worth in known])
         _, costs = _ranked([cost(rate, worth) for rate, worth in known])
-        return cls(rates, by_minute, rate, dearest, dearests, costs, bytes(rate.blocked for rate, _ in known))
+        blocked = bytes(rate.blocked for rate, _ in known)
+        return cls(by_minute, rates, dearests, Ranks(rate, dearest, costs, blocked))
 
 
 def _ranked(values: list) -> tuple[list, Column]:  # type: ignore[type-arg]
@@ -110,7 +107,7 @@ class _Making:
         self.parents = array("I", index.parents)
         self.spread: dict[tuple[int, State], Column] = {}
         self.nothing = array("I", [NONE]) * len(self.parents)
-        self.ranks = _Ranks.of(self.terms)
+        self.amounts = _Amounts.of(self.terms)
         self.zones = _Zones(source.routing, self)
         self.quality = self._quality()
         self.offers = work.store(OFFER.size * len(self.vendors))
@@ -163,14 +160,24 @@ class _Making:
 
     def tables(self) -> Tables:
         made = _Made()
+        states = [
+            tuple((id(each.deck), self.clock.state(each.deck, view)) if each.deck else None
+                  for each in self.vendors)
+            for view in self.views
+        ]  # fmt: skip
+        orders = [
+            made.once(("offers", state), partial(self._orders, view))
+            for view, state in zip(self.views, states, strict=True)
+        ]
+        offers = self.work.offers(self.offers, len(self.vendors), self.amounts.ranks)
         views = []
-        for view in self.views:
-            states = tuple((id(each.deck), self.clock.state(each.deck, view)) if each.deck else None
-                           for each in self.vendors)  # fmt: skip
-            numbers = [made.once(("offers", states), partial(self._orders, view))]
+        for view, state, order in zip(self.views, states, orders, strict=True):
+            numbers = [order]
             for seller in self.source.sellers:
-                key = seller.deck.name, self.clock.state(seller.deck, view), states
-                numbers.append(made.once(key, partial(self._cells, view, seller)))
+                key = seller.deck.name, self.clock.state(seller.deck, view), state
+                numbers.append(
+                    made.once(key, partial(self._cells, view, seller, offers, made.columns[order]))
+                )
             views.append(tuple(numbers))
         return Tables(
             self.source, self.clock, self.keys, self.parents.tobytes(), self.terms, self.offers.records(),
@@ -183,42 +190,39 @@ class _Making:
         order = Order(
             [self.column(vendor.deck, view) for vendor in self.vendors],
             self.quality,
-            self.ranks.cost,
+            self.amounts.ranks.cost,
             array("I", (vendor.routing.priority for vendor in self.vendors)),
         )
         return self.work.orders(order, self.offers)
 
-    def _cells(self, view: View, seller: Seller) -> Column:
+    def _cells(self, view: View, seller: Seller, offers: Offers, lists: Column) -> Column:
         customer = self.column(seller.deck, view)
         guards, numbers = self.zones.guards(self.source.routing.groups.get(seller.deck.name), self.vendors)
         column, ceilings = self._ceilings(customer, guards)
         locks = Locks(
-            terms=[self.column(vendor.deck, view) for vendor in self.vendors],
+            vendors=len(self.vendors),
             zone=self.zones.column,
             guards=numbers,
             check_rate=bytes(bool(guard.check_rate) for guard in guards),
             most=array("I", (self._most(guard) for guard in guards)),
             column=column,
             ceiling=ceilings,
-            rate=self.ranks.rate,
-            dearest=self.ranks.dearest,
-            blocked=self.ranks.blocked,
         )
-        return self.work.cells(customer, locks, self.reasons, self.cells)
+        return offers.cells(customer, lists, locks, self.reasons, self.cells)
 
     def _most(self, guard: ProfitGuard) -> int:
         """Return the highest rank of a dearest minute that the guard allows, plus one."""
         limit = guard.max_minute_rate
-        return _ALL if limit is None else bisect_right(self.ranks.dearests, limit)
+        return _ALL if limit is None else bisect_right(self.amounts.dearests, limit)
 
     def _ceilings(self, customer: Column, guards: Sequence[ProfitGuard]) -> tuple[Column, list[Column]]:
         """Return the column of each of the group's terms, and by guard and column the ranks that are allowed."""
         sold = sorted(set(customer) - {NONE})
-        column = array("I", bytes(4 * len(self.ranks.by_minute)))
+        column = array("I", bytes(4 * len(self.amounts.by_minute)))
         places: dict[Decimal, int] = {}
         for term in sold:
-            column[term] = places.setdefault(self.ranks.by_minute[term], len(places))
-        rates = self.ranks.rates
+            column[term] = places.setdefault(self.amounts.by_minute[term], len(places))
+        rates = self.amounts.rates
         limits = ([the_guard.ceiling(rate, guard) for rate in places] for guard in guards)
         return column, [
             array("I", (_ALL if limit is None else bisect_right(rates, limit) for limit in each))

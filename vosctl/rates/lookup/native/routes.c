@@ -169,28 +169,48 @@ API int vos_orders(const order_input *in, interner *store, uint32_t *lists) {
     return 0;
 }
 
+/* What an offer of a list is compared by. */
 typedef struct {
-    uint32_t count, vendors;
-    const uint32_t *customer;      /* [prefix] → the group's term, or NONE: not sold */
-    const uint32_t *const *terms;  /* [vendor][prefix] → term, or NONE */
-    const uint32_t *zone;          /* [prefix] → which prefix's guard governs; NULL: none does anywhere */
-    const uint32_t *guards;        /* [zone][vendor] → guard */
-    const uint8_t *check_rate;     /* [guard] */
-    const uint32_t *most;          /* [guard] → highest rank of `dearest` that it allows plus one */
-    const uint32_t *column;        /* [term] → column in `ceiling` */
-    const uint32_t *const *ceiling;/* [guard][column] → highest rank of `rate` that it allows plus one */
-    const uint32_t *rate, *dearest;/* [term] → ranks */
-    const uint8_t *blocked;        /* [term] */
-} cell_input;
+    uint32_t rate, dearest;
+    uint16_t vendor;
+    uint8_t verdict; /* OPEN: it depends; NO_RATE: there is none; BLOCKED */
+    uint8_t spare;
+} terms_of_offer;
 
-static uint8_t decide(const cell_input *in, uint32_t guard, uint32_t customer, uint32_t term) {
-    if (term == NONE) return in->check_rate[guard] ? NO_RATE : OPEN;
-    if (in->blocked[term]) return BLOCKED;
-    if (in->dearest[term] >= in->most[guard]) return TOO_DEAR;
-    return in->rate[term] >= in->ceiling[guard][in->column[customer]] ? TOO_LITTLE : OPEN;
+/* Fill out with all offers of the store, `vendors` for each list. */
+API void vos_offers(const interner *store, uint32_t vendors, const uint32_t *rate, const uint32_t *dearest,
+                    const uint8_t *blocked, terms_of_offer *out) {
+    const offer *from = (const offer *)store->records;
+    for (size_t at = 0; at < (size_t)store->count * vendors; at++) {
+        uint32_t term = from[at].term;
+        out[at] = term == NONE ? (terms_of_offer){0, 0, from[at].vendor, NO_RATE, 0}
+                               : (terms_of_offer){rate[term], dearest[term], from[at].vendor,
+                                                  blocked[term] ? BLOCKED : OPEN, 0};
+    }
 }
 
-/* cells[i] = the number in `store` of (term, number in `locks` of a byte a vendor), NONE where nothing is sold. */
+typedef struct {
+    uint32_t count, vendors;
+    const uint32_t *customer;       /* [prefix] → the group's term, or NONE: not sold */
+    const uint32_t *lists;          /* [prefix] → list of offers */
+    const terms_of_offer *offers;   /* [list][place] */
+    const uint32_t *zone;           /* [prefix] → which prefix's guard governs; NULL: none does anywhere */
+    const uint32_t *guards;         /* [zone][vendor] → guard */
+    const uint8_t *check_rate;      /* [guard] */
+    const uint32_t *most;           /* [guard] → highest rank of `dearest` that it allows plus one */
+    const uint32_t *column;         /* [term] → column in `ceiling` */
+    const uint32_t *const *ceiling; /* [guard][column] → highest rank of `rate` that it allows plus one */
+    const uint8_t *blocked;         /* [term] */
+} cell_input;
+
+static uint8_t decide(const cell_input *in, const terms_of_offer *own, uint32_t guard, uint32_t column) {
+    if (own->verdict == NO_RATE) return in->check_rate[guard] ? NO_RATE : OPEN;
+    if (own->verdict == BLOCKED) return BLOCKED;
+    if (own->dearest >= in->most[guard]) return TOO_DEAR;
+    return own->rate >= in->ceiling[guard][column] ? TOO_LITTLE : OPEN;
+}
+
+/* cells[i] = the number in `store` of (term, number in `locks` of a verdict an offer), NONE where nothing is sold. */
 API int vos_cells(const cell_input *in, interner *locks, interner *store, uint32_t *cells) {
     uint8_t why[MOST_VENDORS];
     if (in->vendors > MOST_VENDORS) return -2;
@@ -199,8 +219,10 @@ API int vos_cells(const cell_input *in, interner *locks, interner *store, uint32
         cells[at] = NONE;
         if (customer == NONE || in->blocked[customer]) continue;
         const uint32_t *guards = in->guards + (in->zone ? (size_t)in->zone[at] * in->vendors : 0);
-        for (uint32_t vendor = 0; vendor < in->vendors; vendor++)
-            why[vendor] = decide(in, guards[vendor], customer, in->terms[vendor][at]);
+        const terms_of_offer *offers = in->offers + (size_t)in->lists[at] * in->vendors;
+        uint32_t column = in->column[customer];
+        for (uint32_t place = 0; place < in->vendors; place++)
+            why[place] = decide(in, &offers[place], guards[offers[place].vendor], column);
         uint32_t pair[2] = {customer, intern(locks, why)};
         cells[at] = intern(store, (const uint8_t *)pair);
         if (pair[1] == NONE || cells[at] == NONE) return -1;

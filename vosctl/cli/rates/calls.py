@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
@@ -14,26 +16,10 @@ from vosctl.cli.screen import errors_to
 from vosctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from vosctl.rates.cdr.mapping import CdrFormat
     from vosctl.site.decks import Rates
     from vosctl.site.model import Site
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-class _Column(click.ParamType[tuple[str, str]]):
-    name = "name=heading"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        """Return our name and the file's heading."""
-        if isinstance(value, tuple):
-            return value
-        name, sign, heading = str(value).partition("=")
-        if not sign or not heading.strip():
-            self.fail(f"'{value}' is not NAME=HEADING, as callee='Called number'", param, ctx)
-        return name.strip(), heading.strip()
+_SHOWN = 3
 
 
 class Zone(click.ParamType[str]):
@@ -52,35 +38,10 @@ class Zone(click.ParamType[str]):
 ZONE = Zone()
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """How the files are written."""
-
-    columns: tuple[tuple[str, str], ...]
-    zone: str
-    time_format: str
-    separator: str
-
-    def format(self) -> CdrFormat:
-        """Return what the reader takes."""
-        from vosctl.rates.cdr.mapping import CdrFormat  # noqa: PLC0415  not for the help
-
-        return CdrFormat(dict(self.columns), self.zone, self.time_format, self.separator)
-
-
-def cdr_options(function: Function) -> Function:
-    """Add the options that say how CDR files are written: ``columns``, ``cdr_zone``, ``time_format``, ``separator``."""
-    options = (
-        click.option("--column", "columns", multiple=True, type=_Column(),
-                     help="The heading of a column, where it is not found: callee='Called number'."),
-        click.option("--cdr-zone", default="UTC", show_default=True, type=ZONE,
-                     help="The time zone of times that say none."),
-        click.option("--time-format", default="", metavar="FORMAT", help="How times are written, as %d.%m.%Y %H:%M:%S."),
-        click.option("--separator", default="", metavar="CHAR", help="What separates CSV's columns [default: found out]."),
-    )  # fmt: skip
-    for option in reversed(options):
-        function = option(function)
-    return function
+cdr_option = click.option(
+    "--mapping", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
+    help="YAML that says which column of the CDRs is what; the usual headings are found by themselves.",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +53,24 @@ class Opened:
     rates: Rates
 
 
-def open_calls(site: Site, files: tuple[Path, ...], how: Written) -> Opened:
+@contextmanager
+def open_calls(site: Site, patterns: tuple[str, ...], mapping: Path | None) -> Iterator[Opened]:
     """Read the files; say which rows are no calls. UsageError where none is."""
-    from vosctl.rates.cdr.parties import parties, rates_of  # noqa: PLC0415  not for the help
-    from vosctl.rates.cdr.read import connect, read_calls  # noqa: PLC0415
+    from vosctl.rates.cdr.mapping import read_mapping  # noqa: PLC0415  not for the help
+    from vosctl.rates.cdr.parties import filled, parties, rates_of  # noqa: PLC0415
+    from vosctl.rates.cdr.reading import TABLE, connect, files_of, read_calls  # noqa: PLC0415
 
-    connection = connect()
-    calls = read_calls(connection, files, how.format(), parties(site))
-    if calls.refused:
-        first = "; ".join(f"row {row}: {why}" for row, why in calls.first)
-        errors_to().print(
-            f"{calls.refused:,} of {calls.rows:,} rows are no calls and left out: {first}", style="yellow"
-        )
-    if calls.rows == calls.refused:
-        raise UsageError(
-            f"{files[0]} holds no call", hint="say which columns are what: --column started=HEADING"
-        )
-    return Opened(connection, calls.query, rates_of(site))
+    files = files_of(patterns)
+    with TemporaryDirectory(prefix="vosctl-calls-") as folder, connect(Path(folder)) as connection:
+        loaded = read_calls(connection, files, read_mapping(mapping) if mapping else None)
+        if loaded.refused:
+            first = "; ".join(map(str, loaded.examples[:_SHOWN]))
+            total = loaded.refused + loaded.calls
+            errors_to().print(
+                f"{loaded.refused:,} of {total:,} rows are no calls and left out: {first}", style="yellow"
+            )
+        if not loaded.calls:
+            raise UsageError(
+                f"{files[0]} holds no call", hint="a mapping says which column is what: --mapping FILE"
+            )
+        yield Opened(connection, filled(f"from {TABLE}", parties(site)), rates_of(site))

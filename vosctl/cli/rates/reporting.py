@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from vosctl.cli.loading import load_site
-from vosctl.cli.options import SiteArguments, site_options
-from vosctl.cli.rates.calls import ZONE, Opened, Written, cdr_options, open_calls
+from vosctl.cli.options import SiteArguments, site_options_beside_files
+from vosctl.cli.rates.calls import ZONE, Opened, cdr_option, open_calls
 from vosctl.cli.rates.parameters import MOMENT
 from vosctl.cli.screen import output, print_json
 from vosctl.errors import UsageError
@@ -27,13 +27,7 @@ _SHOWN = 40
 
 @click.command("report", short_help="What calls earned and cost: ten reports, on screen or as a page.")
 @click.argument("name", type=click.Choice(NAMES), metavar="NAME")
-@click.argument(
-    "cdrs",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="CDRS…",
-)
+@click.argument("cdrs", nargs=-1, required=True, metavar="CDRS…")
 @click.option("--from", "begin", type=MOMENT, help="Calls that began then or later.")
 @click.option("--to", "end", type=MOMENT, help="Calls that began before then.")
 @click.option(
@@ -54,13 +48,12 @@ _SHOWN = 40
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write there, not to the screen."
 )
 @click.option("--all", "every", is_flag=True, help=f"Every row, not only the first {_SHOWN}.")
-@cdr_options
-@site_options
+@cdr_option
+@site_options_beside_files
 def report_command(
-    site: SiteArguments, *, name: str, cdrs: tuple[Path, ...], begin: datetime | None, end: datetime | None,
+    site: SiteArguments, *, name: str, cdrs: tuple[str, ...], begin: datetime | None, end: datetime | None,
     zone: str, period: str | None, customer: str, vendor: str, destination: str, sort: str, kind: str,
-    out: Path | None, every: bool, columns: tuple[tuple[str, str], ...], cdr_zone: str, time_format: str,
-    separator: str,
+    out: Path | None, every: bool, mapping: Path | None,
 ) -> int:  # fmt: skip
     """Rate the calls of CDR files by the site's decks and report on them.
 
@@ -88,11 +81,10 @@ def report_command(
         known = ", ".join(figure.name for figure in report.figures)
         raise UsageError(f"{name} has no column '{sort}'", hint=f"it has {known}")
     checked, _ = load_site(site, warn=False)
-    calls = open_calls(checked, cdrs, Written(columns, cdr_zone, time_format, separator))
     scope = Scope(begin, end, zone, customer, vendor, destination)
-    work = _Work(calls, Request(report, scope, period or "", sort))
-    made = work.made(work.request)
-    _write(made, work, kind, out, every=every)
+    with open_calls(checked, cdrs, mapping) as calls:
+        work = _Work(calls, Request(report, scope, period or "", sort))
+        _write(work.made(work.request), work, kind, out, every=every)
     return 0
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from vosctl.rates.cdr.mapping import CdrMapping
+from vosctl.rates.cdr.mapping import CdrFormat
 from vosctl.rates.engine.amounts import LONGEST_MS
 from vosctl.rates.engine.rated import ANSWERED, UNIT
 
-_TEXTS = ("call_id", "customer", "customer_gateway", "customer_deck", "vendor", "vendor_gateway", "vendor_deck", "agent")
+_TEXTS = (
+    "call_id",
+    "customer",
+    "customer_gateway",
+    "customer_deck",
+    "vendor",
+    "vendor_gateway",
+    "vendor_deck",
+    "agent",
+)
 _WHOLE = ("pdd_ms", "cause")
 _MONEY = ("billed", "cost")
 _CLOCK = r"^\d+:[0-5]?\d(:[0-5]?\d)?(\.\d+)?$"
@@ -25,11 +34,11 @@ def literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def fields(columns: Mapping[str, str], types: Mapping[str, str], mapping: CdrMapping) -> dict[str, str]:
+def fields(columns: Mapping[str, str], types: Mapping[str, str], mapping: CdrFormat) -> dict[str, str]:
     """Return SQL of each field of a call; null where it is missing or cannot be read."""
 
     def text(name: str) -> str:
-        return f"nullif(trim({quoted(columns[name])}::varchar), '')" if name in columns else "null::varchar"
+        return f"nullif(trim({columns[name]}::varchar), '')" if name in columns else "null::varchar"
 
     found = {name: text(name) for name in _TEXTS}
     found["started"] = _started(text("started"), types[columns["started"]], mapping)
@@ -41,7 +50,7 @@ def fields(columns: Mapping[str, str], types: Mapping[str, str], mapping: CdrMap
     return found
 
 
-def problems(columns: Mapping[str, str], mapping: CdrMapping) -> Iterator[tuple[str, str, str]]:
+def problems(columns: Mapping[str, str], mapping: CdrFormat) -> Iterator[tuple[str, str, str]]:
     """Yield (SQL of a condition on the fields, the column it is about, what is wrong) for what refuses a call."""
     duration = columns.get("duration_ms", columns.get("duration", ""))
     yield "started is null", columns["started"], "is no time"
@@ -52,13 +61,13 @@ def problems(columns: Mapping[str, str], mapping: CdrMapping) -> Iterator[tuple[
     yield f"duration_ms > {LONGEST_MS}", duration, "is more than thirty days"
     for name in _MONEY:
         if name in columns:
-            given = f"nullif(trim({quoted(columns[name])}::varchar), '')"
+            given = f"nullif(trim({columns[name]}::varchar), '')"
             amount = _decimal(given, mapping)
             yield f"{given} is not null and {amount} is null", columns[name], "is no amount"
             yield f"{amount} * {UNIT} <> {name}", columns[name], "has more than 8 decimals"
 
 
-def _started(text: str, kind: str, mapping: CdrMapping) -> str:
+def _started(text: str, kind: str, mapping: CdrFormat) -> str:
     """Return UTC: the session's time zone is the mapping's, so times without one are read in it."""
     if kind == "TIMESTAMP WITH TIME ZONE":
         return f"try_cast({text} as timestamptz) at time zone 'UTC'"
@@ -70,16 +79,16 @@ def _started(text: str, kind: str, mapping: CdrMapping) -> str:
     return f"try_cast({parsed} as timestamptz) at time zone 'UTC'"
 
 
-def _duration(columns: Mapping[str, str], types: Mapping[str, str], text: object) -> str:
+def _duration(columns: Mapping[str, str], types: Mapping[str, str], text: Callable[[str], str]) -> str:
     name = "duration_ms" if "duration_ms" in columns else "duration"
     scale = 1 if name == "duration_ms" else 1000
-    given = quoted(columns[name])
+    given = columns[name]
     if types[columns[name]] in {"BIGINT", "INTEGER"}:
         return f"{given}::bigint * {scale}"
-    assert callable(text)
     own = text(name)
     plain = f"round(try_cast({own} as decimal(18, 6)) * {scale})::bigint"
-    clock = f"case when regexp_matches({own}, '{_CLOCK}') then (epoch_ms(try_cast(if(len(string_split({own}, ':')) = 2, '0:' || {own}, {own}) as interval))) end"
+    whole = f"if(len(string_split({own}, ':')) = 2, '0:' || {own}, {own})"
+    clock = f"case when regexp_matches({own}, '{_CLOCK}') then datepart('epoch', try_cast({whole} as interval)) end"
     unanswered = ""
     if "cause" in columns:
         unanswered = f" when {own} is null and try_cast({text('cause')} as integer) <> {ANSWERED} then 0"
@@ -88,10 +97,12 @@ def _duration(columns: Mapping[str, str], types: Mapping[str, str], text: object
 
 def _bare(text: str) -> str:
     """Return a number without what people and SIP write around its digits."""
-    return f"regexp_replace(regexp_replace({text}, '^<?(sips?:|tel:)|[@;>].*$', '', 'g'), '[ ./()+-]', '', 'g')"
+    return (
+        f"regexp_replace(regexp_replace({text}, '^<?(sips?:|tel:)|[@;>].*$', '', 'g'), '[ ./()+-]', '', 'g')"
+    )
 
 
-def _callee(text: str, mapping: CdrMapping) -> str:
+def _callee(text: str, mapping: CdrFormat) -> str:
     bare = _bare(text)
     if not mapping.strip:
         return bare
@@ -108,6 +119,6 @@ def _caller(text: str) -> str:
     return f"nullif(regexp_extract({_bare(text)}, '{_NUMBER}'), '')"
 
 
-def _decimal(text: str, mapping: CdrMapping) -> str:
+def _decimal(text: str, mapping: CdrFormat) -> str:
     plain = text if mapping.decimal == "." else f"replace(replace({text}, '.', ''), ',', '.')"
     return f"try_cast({plain} as decimal(28, 12))"

@@ -18,7 +18,17 @@ from vosctl.site.suggest import did_you_mean
 # Headings that switches and billing systems write, without case, blanks and signs; our own names are known as well.
 _HEADINGS: Mapping[str, tuple[str, ...]] = {
     "call_id": ("callid", "id", "uniqueid", "sessionid", "uuid"),
-    "started": ("start", "starttime", "begin", "begintime", "answertime", "connecttime", "calldate", "date", "time"),
+    "started": (
+        "start",
+        "starttime",
+        "begin",
+        "begintime",
+        "answertime",
+        "connecttime",
+        "calldate",
+        "date",
+        "time",
+    ),
     "duration_ms": ("durationms", "billms", "billmsec"),
     "duration": ("duration", "billsec", "seconds", "holdtime", "durationseconds", "talktime"),
     "caller": ("calling", "from", "ani", "src", "source", "callere164", "callingnumber", "cli"),
@@ -40,36 +50,40 @@ _NEEDED = ("started", "callee")
 
 
 @dataclass(frozen=True, slots=True)
-class CdrMapping:
+class CdrFormat:
     """``columns`` names a file's column for a field of a call (``duration`` in seconds or as h:mm:ss, or ``duration_ms``).
 
     ``time_format`` is strptime's, "" for ISO 8601, ``epoch`` or ``epoch_ms``; times without a zone are of
-    ``timezone``. ``strip`` is taken off the front of called numbers, each at most once, the first that fits.
+    ``zone``. ``strip`` is taken off the front of called numbers, each at most once, the first that fits.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
+    zone: str = "UTC"
     time_format: str = ""
-    timezone: str = "UTC"
     separator: str = ""
     decimal: str = "."
     strip: tuple[str, ...] = ()
 
 
-def read_mapping(path: Path) -> CdrMapping:
+def read_mapping(path: Path) -> CdrFormat:
     """Return the mapping that a YAML file holds; UsageError for what no mapping has."""
     try:
         told = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error
-    known = {"columns", "time_format", "timezone", "separator", "decimal", "strip"}
+    known = {"columns", "time_format", "zone", "separator", "decimal", "strip"}
     if not isinstance(told, dict) or not isinstance(told.get("columns", {}), dict):
         raise UsageError(f"{path}: a mapping of CDRs has {', '.join(sorted(known))}")
     _refuse(path, told, known)
     _refuse(path, told.get("columns", {}), FIELDS)
     strip = told.get("strip") or ()
-    made = CdrMapping(
+    made = CdrFormat(
         {name: str(column) for name, column in told.get("columns", {}).items()},
-        **{name: str(told[name]) for name in ("time_format", "timezone", "separator", "decimal") if name in told},
+        **{
+            name: str(told[name])
+            for name in ("time_format", "zone", "separator", "decimal")
+            if name in told
+        },
         strip=tuple(map(str, [strip] if isinstance(strip, str | int) else strip)),
     )
     _check(path, made)
@@ -82,18 +96,18 @@ def _refuse(path: Path, told: Mapping[Any, Any], known: Collection[str]) -> None
             raise UsageError(f"{path}: '{name}' is unknown{did_you_mean(str(name), known)}")
 
 
-def _check(path: Path, mapping: CdrMapping) -> None:
+def _check(path: Path, mapping: CdrFormat) -> None:
     try:
-        ZoneInfo(mapping.timezone)
+        ZoneInfo(mapping.zone)
     except (KeyError, ValueError, OSError) as error:
-        raise UsageError(f"{path}: '{mapping.timezone}' is no time zone", hint="as Europe/London") from error
+        raise UsageError(f"{path}: '{mapping.zone}' is no time zone", hint="as Europe/London") from error
     if mapping.decimal not in {".", ","}:
         raise UsageError(f"{path}: decimal is '.' or ',', not '{mapping.decimal}'")
     if not all(re.fullmatch(r"[0-9#*+]+", each) for each in mapping.strip):
         raise UsageError(f"{path}: strip holds digits, #, * and +", hint="strip: ['00', '9999#']")
 
 
-def columns_of(where: str, headings: Collection[str], mapping: CdrMapping) -> dict[str, str]:
+def columns_of(where: str, headings: Collection[str], mapping: CdrFormat) -> dict[str, str]:
     """Return the file's column of each field that it has; UsageError where one that is named or needed is missing."""
     plain = {re.sub(r"[^a-z0-9]", "", heading.lower()): heading for heading in headings}
     found: dict[str, str] = {}
@@ -117,3 +131,8 @@ def columns_of(where: str, headings: Collection[str], mapping: CdrMapping) -> di
             hint="name them in a mapping: columns: {callee: …, started: …, duration: …}",
         )
     return found
+
+
+def is_own(types: Mapping[str, str]) -> bool:
+    """Return whether a file's columns are those of calls as we write them, of the same types: nothing is to be read."""
+    return all(types.get(name) == kind for name, kind in CALLS.items())

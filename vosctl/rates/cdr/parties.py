@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from vosctl.rates.cdr.expressions import literal
+from vosctl.rates.engine.rated import CALLS
 from vosctl.site.decks import Rates
 from vosctl.site.model import GatewayType, Node, Site
 
@@ -48,6 +50,32 @@ def parties(site: Site) -> Parties:
                 deck = (owner.deck if owner else "") or gateway.rate_group or ""
                 customers.setdefault(gateway.name, Party(name, deck, agent))
     return Parties(customers, vendors, accounts)
+
+
+def filled(query: str, known: Parties) -> str:
+    """Return calls (SQL) whose customer, vendor, decks and agent are filled in where the records leave them open."""
+    made = {name: name for name in CALLS}
+    customer, vendor = ("customer_gateway", known.customers), ("vendor_gateway", known.vendors)
+    account, named = ("customer", known.accounts), ("vendor", known.vendors)
+    made["customer"] = _filled("customer", [(*customer, "name")], last="customer_gateway")
+    made["customer_deck"] = _filled("customer_deck", [(*account, "deck"), (*customer, "deck")])
+    made["agent"] = _filled("agent", [(*account, "agent"), (*customer, "agent")])
+    made["vendor"] = _filled("vendor", [(*vendor, "name")], last="vendor_gateway")
+    made["vendor_deck"] = _filled("vendor_deck", [(*vendor, "deck"), (*named, "deck")])
+    return f"select {', '.join(f'{sql} as {name}' for name, sql in made.items())} from ({query})"
+
+
+def _filled(own: str, sources: Sequence[tuple[str, Mapping[str, Party], str]], last: str = "") -> str:
+    """Return SQL of a column, else of what is known by another one, else of ``last``."""
+    parts = [own]
+    for column, table, field in sources:
+        values = {name: getattr(party, field) for name, party in table.items() if getattr(party, field)}
+        if values:
+            pairs = ", ".join(f"{literal(name)}: {literal(value)}" for name, value in values.items())
+            parts.append(f"(map {{{pairs}}})[{column}]")
+    if last:
+        parts.append(last)
+    return f"coalesce({', '.join(parts)})" if len(parts) > 1 else own
 
 
 def rates_of(site: Site) -> Rates:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,32 +65,99 @@ def files_of(patterns: Sequence[str]) -> list[Path]:
 
 
 def read_calls(connection: Any, files: Sequence[Path], mapping: CdrMapping | None = None) -> Loaded:
-    """Read CSV and Parquet files into the table ``calls`` (columns ``CALLS``); UsageError for a file that is none."""
+    """Read CSV and Parquet files into the view ``calls`` (columns ``CALLS``); UsageError for a file that is none."""
     mapping = mapping or CdrMapping()
-    created = ", ".join(f"{name} {kind}" for name, kind in CALLS.items())
-    connection.execute(f"create or replace table {TABLE} ({created})")
-    loaded = Loaded()
+    names = ", ".join(f"{name} {kind}" for name, kind in CALLS.items())
+    connection.execute(
+        f"create or replace table read_calls ({names}, problem varchar, file integer, row bigint)"
+    )
+    connection.execute(
+        f"create or replace view {TABLE} as select {', '.join(CALLS)} from read_calls where problem is null"
+    )
     zone = connection.execute("select current_setting('TimeZone')").fetchone()[0]
     connection.execute(f"set TimeZone = {literal(mapping.timezone)}")
+    loaded = Loaded()
     try:
-        for path in files:
-            _read(connection, path, mapping, loaded)
+        for number, path in enumerate(files):
+            _read(connection, path, number, mapping, loaded)
     finally:
         connection.execute(f"set TimeZone = {literal(zone)}")
+    loaded.calls = connection.execute(f"select count(*) from {TABLE}").fetchone()[0]
     return loaded
 
 
-def _read(connection: Any, path: Path, mapping: CdrMapping, loaded: Loaded) -> None:
+def _read(connection: Any, path: Path, number: int, mapping: CdrMapping, loaded: Loaded) -> None:
     parquet = path.suffix.lower() in _PARQUET
     source = f"read_parquet({literal(str(path))})" if parquet else _csv(path, mapping)
     try:
         described = connection.execute(f"describe select * from {source}").fetchall()
-        types = {name: kind for name, kind, *_ in described}
-        columns = columns_of(str(path), list(types), mapping)
-        parsed = fields(columns, types, mapping)
-        made = ", ".join(f"{sql} as {name}" for name, sql in parsed.items())
-        kept = ", ".join(f"{quoted(name)} as given_{at}" for at, name in enumerate(types))
-        rows = f"select {made}, {kept} from {source}"
-        _insert(connection, rows, path, columns, types, mapping, loaded, parquet=parquet)
+        _drop_rejects(connection)
+        rows = _rows(path, {name: kind for name, kind, *_ in described}, source, mapping)
+        connection.execute(f"insert into read_calls select *, {number}, row_number() over () from ({rows})")
+        cut = [] if parquet else _rejects(connection)
+        _drop_rejects(connection)
     except needed("duckdb").Error as error:
         raise UsageError(f"{path}: cannot be read as {'Parquet' if parquet else 'CSV'}: {error}") from error
+    loaded.examples += [Refused(str(path), line, why) for line, why in cut[:SHOWN]]
+    loaded.refused += len(cut)
+    bad = connection.execute(
+        "select count(*), list(row), list(problem) from (select *, row_number() over (order by row) as nth from read_calls"
+        f" where file = {number} and problem is not null) where nth <= {SHOWN}"
+    ).fetchone()
+    refused = connection.execute(
+        f"select count(*) from read_calls where file = {number} and problem is not null"
+    )
+    loaded.refused += refused.fetchone()[0]
+    lines = sorted(line for line, _ in cut)
+    for row, why in sorted(zip(bad[1] or (), bad[2] or (), strict=True)):
+        loaded.examples.append(Refused(str(path), row if parquet else _line(row, lines), why))
+
+
+def _rows(path: Path, types: Mapping[str, str], source: str, mapping: CdrMapping) -> str:
+    """Return the query of a file's rows as calls, each with its problem or null."""
+    headings = columns_of(str(path), list(types), mapping)
+    alias = {heading: f"given_{at}" for at, heading in enumerate(types)}
+    columns = {name: alias[heading] for name, heading in headings.items()}
+    parsed = fields(columns, {alias[heading]: kind for heading, kind in types.items()}, mapping)
+    given = ", ".join(f"{quoted(heading)} as {name}" for heading, name in alias.items())
+    made = ", ".join(f"{parsed[name]} as {name}" for name in CALLS)
+    told = {name: heading for heading, name in alias.items()}
+    whens = "".join(
+        f" when {condition} then {literal(told[column] + ' ')} || chr(39) || coalesce({column}::varchar, '') || {literal(chr(39) + ' ' + why)}"
+        for condition, column, why in problems(columns, mapping)
+    )
+    inner = f"select *, {made} from (select {given} from {source})"
+    return f"select {', '.join(CALLS)}, case{whens} end as problem from ({inner})"
+
+
+def _csv(path: Path, mapping: CdrMapping) -> str:
+    """Return SQL that reads a CSV file as text, rows that are none aside, with their lines."""
+    separator = f", delim = {literal(mapping.separator)}" if mapping.separator else ""
+    return (
+        f"read_csv({literal(str(path))}, header = true, all_varchar = true, null_padding = true,"
+        f" store_rejects = true, parallel = false{separator})"
+    )
+
+
+def _rejects(connection: Any) -> list[tuple[int, str]]:
+    """Return the lines that were no rows, in order, each once, and why."""
+    try:
+        found = connection.execute(
+            "select line, any_value(error_message) from reject_errors group by line order by line"
+        )
+    except needed("duckdb").CatalogException:
+        return []
+    return [(line, f"is no row: {why.splitlines()[0]}") for line, why in found.fetchall()]
+
+
+def _drop_rejects(connection: Any) -> None:
+    for name in ("reject_errors", "reject_scans"):
+        connection.execute(f"drop table if exists {name}")
+
+
+def _line(row: int, cut: Sequence[int]) -> int:
+    """Return the line of the n-th row that was read: the heading and lines that were no rows come before it."""
+    line = row + 1
+    while (moved := row + 1 + bisect_right(cut, line)) != line:
+        line = moved
+    return line

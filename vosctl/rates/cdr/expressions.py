@@ -46,6 +46,10 @@ def fields(columns: Mapping[str, str], types: Mapping[str, str], mapping: CdrFor
     found["caller"] = _caller(text("caller"))
     found["callee"] = _callee(text("callee"), mapping)
     found |= {name: f"try_cast({text(name)} as integer)" for name in _WHOLE}
+    if "cause" not in columns:
+        found["cause"] = f"case when {found['duration_ms']} > 0 then {ANSWERED} end"
+    if "pdd_ms" not in columns and "pdd" in columns:
+        found["pdd_ms"] = f"round(try_cast({text('pdd')} as decimal(18, 6)) * 1000)::integer"
     found |= {name: f"try_cast({_decimal(text(name), mapping)} * {UNIT} as bigint)" for name in _MONEY}
     return found
 
@@ -87,8 +91,11 @@ def _duration(columns: Mapping[str, str], types: Mapping[str, str], text: Callab
         return f"{given}::bigint * {scale}"
     own = text(name)
     plain = f"round(try_cast({own} as decimal(18, 6)) * {scale})::bigint"
-    whole = f"if(len(string_split({own}, ':')) = 2, '0:' || {own}, {own})"
-    clock = f"case when regexp_matches({own}, '{_CLOCK}') then datepart('epoch', try_cast({whole} as interval)) end"
+    parts = f"string_split({own}, ':')"
+    clock = (
+        f"case when regexp_matches({own}, '{_CLOCK}') then round(try_cast({parts}[-1] as decimal(18, 6)) * 1000)::bigint"
+        f" + try_cast({parts}[-2] as bigint) * 60000 + coalesce(try_cast({parts}[-3] as bigint), 0) * 3600000 end"
+    )
     unanswered = ""
     if "cause" in columns:
         unanswered = f" when {own} is null and try_cast({text('cause')} as integer) <> {ANSWERED} then 0"

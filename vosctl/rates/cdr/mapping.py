@@ -40,18 +40,20 @@ _HEADINGS: Mapping[str, tuple[str, ...]] = {
     "vendor_gateway": ("routinggateway", "calleegateway", "egress", "termgateway", "dstgateway"),
     "vendor_deck": ("clearingdeck", "vendorrategroup"),
     "agent": ("agentname", "reseller"),
-    "pdd_ms": ("pddms", "pdd"),
+    "pdd_ms": (),
+    "pdd": ("postdialdelay", "pddseconds"),
     "cause": ("sipcode", "status", "code", "endreason", "responsecode"),
     "billed": ("fee", "charge", "revenue", "price", "amount"),
     "cost": ("vendorfee", "vendorcost", "clearingfee"),
 }
-FIELDS = (*CALLS, "duration")
+FIELDS = (*CALLS, "duration", "pdd")
 _NEEDED = ("started", "callee")
 
 
 @dataclass(frozen=True, slots=True)
 class CdrFormat:
-    """``columns`` names a file's column for a field of a call (``duration`` in seconds or as h:mm:ss, or ``duration_ms``).
+    """``columns`` names a file's column for a field of a call (``duration`` and ``pdd`` in seconds, or ``…_ms``; a
+    duration as h:mm:ss too).
 
     ``time_format`` is strptime's, "" for ISO 8601, ``epoch`` or ``epoch_ms``; times without a zone are of
     ``zone``. ``strip`` is taken off the front of called numbers, each at most once, the first that fits.
@@ -79,11 +81,7 @@ def read_mapping(path: Path) -> CdrFormat:
     strip = told.get("strip") or ()
     made = CdrFormat(
         {name: str(column) for name, column in told.get("columns", {}).items()},
-        **{
-            name: str(told[name])
-            for name in ("time_format", "zone", "separator", "decimal")
-            if name in told
-        },
+        **{name: str(told[name]) for name in ("time_format", "zone", "separator", "decimal") if name in told},
         strip=tuple(map(str, [strip] if isinstance(strip, str | int) else strip)),
     )
     _check(path, made)

@@ -11,7 +11,7 @@ from typing import Any
 
 from vosctl.errors import UsageError
 from vosctl.rates.cdr.expressions import fields, literal, problems, quoted
-from vosctl.rates.cdr.mapping import CdrMapping, columns_of
+from vosctl.rates.cdr.mapping import CdrFormat, columns_of
 from vosctl.rates.engine.packages import needed
 from vosctl.rates.engine.rated import CALLS
 
@@ -56,7 +56,7 @@ def files_of(patterns: Sequence[str]) -> list[Path]:
     """Return the files that paths and globs name, sorted, each once; UsageError for one that names none."""
     found: dict[Path, None] = {}
     for pattern in patterns:
-        names = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))
+        names = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207  an absolute pattern is one too
         paths = [Path(name) for name in names if Path(name).is_file()]
         if not paths:
             raise UsageError(f"no CDRs: {pattern} is no file", hint="CSV or Parquet files, or a glob of them")
@@ -64,9 +64,9 @@ def files_of(patterns: Sequence[str]) -> list[Path]:
     return list(found)
 
 
-def read_calls(connection: Any, files: Sequence[Path], mapping: CdrMapping | None = None) -> Loaded:
+def read_calls(connection: Any, files: Sequence[Path], mapping: CdrFormat | None = None) -> Loaded:
     """Read CSV and Parquet files into the view ``calls`` (columns ``CALLS``); UsageError for a file that is none."""
-    mapping = mapping or CdrMapping()
+    mapping = mapping or CdrFormat()
     names = ", ".join(f"{name} {kind}" for name, kind in CALLS.items())
     connection.execute(
         f"create or replace table read_calls ({names}, problem varchar, file integer, row bigint)"
@@ -75,7 +75,7 @@ def read_calls(connection: Any, files: Sequence[Path], mapping: CdrMapping | Non
         f"create or replace view {TABLE} as select {', '.join(CALLS)} from read_calls where problem is null"
     )
     zone = connection.execute("select current_setting('TimeZone')").fetchone()[0]
-    connection.execute(f"set TimeZone = {literal(mapping.timezone)}")
+    connection.execute(f"set TimeZone = {literal(mapping.zone)}")
     loaded = Loaded()
     try:
         for number, path in enumerate(files):
@@ -86,7 +86,7 @@ def read_calls(connection: Any, files: Sequence[Path], mapping: CdrMapping | Non
     return loaded
 
 
-def _read(connection: Any, path: Path, number: int, mapping: CdrMapping, loaded: Loaded) -> None:
+def _read(connection: Any, path: Path, number: int, mapping: CdrFormat, loaded: Loaded) -> None:
     parquet = path.suffix.lower() in _PARQUET
     source = f"read_parquet({literal(str(path))})" if parquet else _csv(path, mapping)
     try:
@@ -113,7 +113,7 @@ def _read(connection: Any, path: Path, number: int, mapping: CdrMapping, loaded:
         loaded.examples.append(Refused(str(path), row if parquet else _line(row, lines), why))
 
 
-def _rows(path: Path, types: Mapping[str, str], source: str, mapping: CdrMapping) -> str:
+def _rows(path: Path, types: Mapping[str, str], source: str, mapping: CdrFormat) -> str:
     """Return the query of a file's rows as calls, each with its problem or null."""
     headings = columns_of(str(path), list(types), mapping)
     alias = {heading: f"given_{at}" for at, heading in enumerate(types)}
@@ -130,7 +130,7 @@ def _rows(path: Path, types: Mapping[str, str], source: str, mapping: CdrMapping
     return f"select {', '.join(CALLS)}, case{whens} end as problem from ({inner})"
 
 
-def _csv(path: Path, mapping: CdrMapping) -> str:
+def _csv(path: Path, mapping: CdrFormat) -> str:
     """Return SQL that reads a CSV file as text, rows that are none aside, with their lines."""
     separator = f", delim = {literal(mapping.separator)}" if mapping.separator else ""
     return (

@@ -13,6 +13,7 @@ import click
 
 from vosctl.cli.loading import load_site, site_options_of
 from vosctl.cli.options import SiteArguments, site_options
+from vosctl.cli.rates.calls import cdr_option, open_calls
 from vosctl.cli.rates.named import KINDS, deck_named, decks
 from vosctl.cli.rates.parameters import MOMENT
 from vosctl.cli.rates.saved import saved_mapping
@@ -31,29 +32,43 @@ _SHOWN = 30
 @click.command("diff", short_help="What a new deck changes, in money by traffic.")
 @click.argument("old")
 @click.argument("new")
-@click.option("--traffic", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="CDRS",
-              help="Calls (CSV, XLSX, Parquet: callee, duration_ms or duration, started) to price by both.")  # fmt: skip
+@click.option(
+    "--traffic",
+    multiple=True,
+    metavar="CDRS",
+    help="Calls to price by both: CSV or Parquet, or a glob; may be repeated.",
+)
+@cdr_option
 @click.option("--at", "when", type=MOMENT, help="Compare what holds then [default: now].")
 @click.option(
     "--kind", type=click.Choice(KINDS), help="Where a rate group and a clearing deck share the name."
 )
 @site_options
 def diff_command(
-    site: SiteArguments, *, old: str, new: str, traffic: Path | None, when: datetime | None, kind: str | None
+    site: SiteArguments,
+    *,
+    old: str,
+    new: str,
+    traffic: tuple[str, ...],
+    mapping: Path | None,
+    when: datetime | None,
+    kind: str | None,
 ) -> int:
     """Say what becomes of each prefix from OLD to NEW: up, down, new, gone, on other terms.
 
     Each is a deck of the site, a deck in a git revision (REVISION:DECK), or a file, which is read with the
-    other one's saved mapping, or by its headings. Two revisions compare all decks that the site has.
+    other one's saved mapping, or by its headings. Two revisions compare all decks that the site has. Calls
+    count where the deck is their customer's or vendor's, and where they name neither.
     """
     from vosctl.rates.changes.compare import changes, later  # noqa: PLC0415  not for the help
-    from vosctl.rates.changes.traffic import impact, read_calls  # noqa: PLC0415
+    from vosctl.rates.changes.traffic import impact  # noqa: PLC0415
     from vosctl.report.rates.changes import Compared, as_json, screen  # noqa: PLC0415
 
     at = when or datetime.now(timezone.utc)
-    calls: list[Call] | None = None if traffic is None else list(read_calls(traffic))
+    sides = _Sides(site, kind)
+    calls = sides.calls(traffic, mapping) if traffic else None
     found: list[Compared] = []
-    for before, after in _Sides(site, kind).pairs(old, new):
+    for before, after in sides.pairs(old, new):
         _check_currencies(before, after)
         title = f"{before.title} → {after.title}"
         money = None if calls is None else impact(before.deck, after.deck, calls, at)
@@ -86,6 +101,13 @@ class _Sides:
 
     def __init__(self, arguments: SiteArguments, kind: str | None) -> None:
         self._arguments, self._kind = arguments, kind
+
+    def calls(self, files: tuple[str, ...], mapping: Path | None) -> list[Call]:
+        """Return the answered calls of CDR files, with the decks that the site knows their gateways by."""
+        from vosctl.rates.changes.traffic import calls_of  # noqa: PLC0415
+
+        with open_calls(self._now, files, mapping) as opened:
+            return list(calls_of(opened.connection, opened.query))
 
     def pairs(self, old: str, new: str) -> Iterator[tuple[_Side, _Side]]:
         """Yield the decks to compare."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from vosctl.rates.billing import charge
 from vosctl.rates.changes.compare import longest
@@ -33,6 +34,7 @@ _SECONDS = ("duration", "seconds", "duration (s)", "duration_s", "billsec", "hol
 _STARTED = ("started", "start", "start time", "starttime", "begin", "begin time")
 _DECKS = ("customer_deck", "vendor_deck")
 _THOUSAND = Decimal(1000)
+_BATCH = 10_000
 _ZERO = Decimal(0)
 
 
@@ -102,6 +104,16 @@ def impact(old: Deck, new: Deck, calls: Iterable[Call], when: datetime) -> Impac
         if key is not None and (was is None or now is None or _terms(was) != _terms(now)):
             found.changed.setdefault(key, Sum()).add(call, before, after)
     return found
+
+
+def calls_of(connection: Any, query: str) -> Iterator[Call]:
+    """Yield the answered calls of a relation of calls (SQL), as ``vosctl.rates.cdr`` makes it."""
+    columns = "callee, duration_ms, started, customer_deck, vendor_deck"
+    found = connection.execute(f"select {columns} from ({query}) where duration_ms > 0")  # noqa: S608  our own query
+    while rows := found.fetchmany(_BATCH):
+        for callee, milliseconds, started, *decks in rows:
+            when = started.replace(tzinfo=timezone.utc) if started else None
+            yield Call(callee, Decimal(milliseconds) / _THOUSAND, when, tuple(filter(None, decks)))
 
 
 def read_calls(path: Path) -> Iterator[Call]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from vosctl.cli.loading import load_site
 from vosctl.cli.options import SiteArguments, site_options
+from vosctl.cli.rates.calls import cdr_option, open_calls
 from vosctl.cli.rates.parameters import AMOUNT, DURATION, MOMENT
 from vosctl.cli.screen import output, print_json
 from vosctl.errors import UsageError
@@ -43,12 +45,16 @@ _SHOWN = 20
     help="Of a call that long, with its increments and fees [default: the rate a minute].",
 )
 @click.option("--at", "when", type=MOMENT, help="By the rows that hold then [default: now].")
+@click.option("--cdrs", multiple=True, metavar="FILES",
+              help="Of calls that were made (CSV, Parquet): by the decks, and what the switch's amounts deviate.")  # fmt: skip
 @click.option("--losing", is_flag=True, help="Only what loses.")
 @click.option("--all", "every", is_flag=True, help=f"Every prefix, not only the {_SHOWN} lowest margins.")
+@cdr_option
 @site_options
 def margin(
     site: SiteArguments, *, price: Decimal | None, cost: Decimal | None, group: str | None, vendor: str | None,
-    by: str, seconds: Decimal | None, when: datetime | None, losing: bool, every: bool,
+    by: str, seconds: Decimal | None, when: datetime | None, losing: bool, every: bool, cdrs: tuple[str, ...],
+    mapping: Path | None,
 ) -> int:  # fmt: skip
     """Say what each prefix earns with the vendor that it goes to, as a share of price (margin) and cost (markup).
 
@@ -56,6 +62,8 @@ def margin(
     """
     if price is not None or cost is not None:
         return _one(site, price, cost)
+    if cdrs:
+        return _actual(site, cdrs, mapping, by, most=None if every else _SHOWN, losing=losing)
     from vosctl.rates.margins import Question, summaries  # noqa: PLC0415  not for the help
     from vosctl.report.rates import margin as report  # noqa: PLC0415
 
@@ -77,6 +85,27 @@ def _print(site: SiteArguments, data: object, screen: object) -> None:
         print_json(data)
     else:
         output().print(screen)
+
+
+def _actual(
+    site: SiteArguments,
+    cdrs: tuple[str, ...],
+    mapping: Path | None,
+    by: str,
+    *,
+    most: int | None,
+    losing: bool,
+) -> int:
+    from vosctl.rates.actual import actual_margins  # noqa: PLC0415  not for the help
+    from vosctl.report.rates import actual as report  # noqa: PLC0415
+
+    checked, _ = load_site(site, warn=False)
+    with open_calls(checked, cdrs, mapping) as calls:
+        found = actual_margins(calls.connection, calls.query, calls.rates, by=by)
+        currency = calls.rates.currency
+    found = [each for each in found if each.profit < 0 or not losing]
+    _print(site, report.as_json(found, currency), report.screen(found, by=by, currency=currency, most=most))
+    return 0
 
 
 def _one(site: SiteArguments, price: Decimal | None, cost: Decimal | None) -> int:

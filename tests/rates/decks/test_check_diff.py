@@ -165,6 +165,10 @@ def test_check_outside_of_git(site: Path, capsys: pytest.CaptureFixture[str]):
     subprocess.run(("rm", "-r", ".git"), cwd=site, check=True)
     assert run(["rates", "check", *NOW]) == 1
     assert "no comparison with earlier decks" in capsys.readouterr().err
+    git(site, "init", "-q")
+    assert run(["rates", "check", *NOW]) == 1
+    assert "no comparison with earlier decks: git knows no revision 'HEAD'" in capsys.readouterr().err
+    assert run(["rates", "check", *NOW, "--against", "HEAD"]) == 64
 
 
 def test_diff_in_money_by_traffic(site: Path, capsys: pytest.CaptureFixture[str]):

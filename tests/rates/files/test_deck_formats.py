@@ -12,9 +12,9 @@ import pytest
 import yaml
 from pyarrow import parquet
 
-from vosctl.errors import UsageError
+from vosctl.errors import UsageError, VosctlError
 from vosctl.rates.files import DeckFileError, read
-from vosctl.rates.files.write import WRITERS, csv_text, yaml_text
+from vosctl.rates.files.write import csv_text, write_file, yaml_text
 from vosctl.rates.tables import deck_table
 from vosctl.site.decks import Deck, Rate
 from vosctl.site.tree import Mark
@@ -135,8 +135,8 @@ def rates() -> tuple[Rate, ...]:
 
 @pytest.mark.parametrize("form", ["csv", "xlsx", "parquet"])
 def test_clean_files_read_back_without_a_mapping(form: str, tmp_path: Path):
-    path = tmp_path / f"deck.{form}"
-    WRITERS[form](rates(), path)
+    path = tmp_path / "decks" / f"deck.{form}"
+    write_file(form, rates(), path)
     reading = read(path, {}, MARK)
     assert not [note for note in reading.notes if note.kind != "aside"]
     unmarked = [
@@ -145,6 +145,13 @@ def test_clean_files_read_back_without_a_mapping(form: str, tmp_path: Path):
     assert unmarked == [
         (*[getattr(rate, name) for name in rate.__slots__ if name != "mark"],) for rate in rates()
     ]
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx", "parquet", "yaml"])
+def test_a_file_that_cannot_be_written(form: str, tmp_path: Path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(VosctlError, match=str(tmp_path)):
+        write_file(form, rates(), tmp_path / "taken" / f"deck.{form}")
 
 
 def test_clean_csv_is_the_same_when_written_again(tmp_path: Path):

@@ -15,7 +15,7 @@ from vosctl.cli.options import SiteArguments, site_options
 from vosctl.cli.rates.named import decks
 from vosctl.cli.rates.parameters import AMOUNT, MOMENT
 from vosctl.cli.screen import errors_to, output, print_json
-from vosctl.errors import UsageError
+from vosctl.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from vosctl.rates.audit.jumps import Limits
@@ -31,7 +31,7 @@ _ROWS = "deck-rows-"
 
 @click.command("check", short_help="Gaps, overlaps, losses and jumps in the decks.")
 @click.option("--at", "when", type=MOMENT, help="From this moment on [default: now].")
-@click.option("--against", default="HEAD", show_default=True, metavar="REVISION",
+@click.option("--against", show_default="HEAD", metavar="REVISION",
               help="Compare rates with those of this git revision.")  # fmt: skip
 @click.option(
     "--rise",
@@ -62,7 +62,7 @@ def check_command(
     site: SiteArguments,
     *,
     when: datetime | None,
-    against: str,
+    against: str | None,
     rise: Decimal,
     fall: Decimal,
     shrink: Decimal,
@@ -157,24 +157,26 @@ class _Audit:
 
 
 def _jumps(
-    site: SiteArguments, now: Site, when: datetime, revision: str, limits: Limits
+    site: SiteArguments, now: Site, when: datetime, revision: str | None, limits: Limits
 ) -> Iterator[Problem]:
-    """Yield suspicious changes since a revision; nothing outside of a git repository."""
+    """Yield suspicious changes since a revision; without one since HEAD, where there is one that can be read."""
     from vosctl.rates.audit.jumps import jumps  # noqa: PLC0415
     from vosctl.review.revisions import portable, read_revision  # noqa: PLC0415
     from vosctl.site.revision import top_folder  # noqa: PLC0415
 
     try:
         top_folder()
-    except UsageError as error:
+        before = read_revision(portable(site_options_of(site)), revision or "HEAD").site
+    except (UsageError, InputError) as error:
+        if revision is not None:
+            raise
         click.echo(f"no comparison with earlier decks: {error.message}", err=True)
         return
-    before = read_revision(portable(site_options_of(site)), revision).site
     olds = {(kind, deck.name): deck for kind, deck in decks(before)}
     news = {(kind, deck.name): deck for kind, deck in decks(now)}
     for key, deck in news.items():
         if key in olds:
-            yield from jumps(olds[key], deck, when, limits, revision)
+            yield from jumps(olds[key], deck, when, limits, revision or "HEAD")
 
 
 def _tell(site: SiteArguments, found: Sequence[Problem], *, strict: bool) -> int:

@@ -56,7 +56,7 @@ def export_command(
 
     The file has our own column names, so that a deck reads it without a mapping; * is the default row.
     """
-    from vosctl.rates.files.write import WRITERS, cells, csv_text, yaml_text  # noqa: PLC0415  not for the help
+    from vosctl.rates.files.write import cells, csv_text, write_file, yaml_text  # noqa: PLC0415  not for the help
 
     checked, _ = load_site(site, warn=False)
     rows = _rows(deck_named(checked, deck, kind), when)
@@ -64,7 +64,7 @@ def export_command(
     if site.json:
         print_json({"deck": deck, "rows": [{**cells(row), "at": str(row.mark)} for row in rows]})
     elif out is not None:
-        WRITERS[form](rows, out)
+        write_file(form, rows, out)
         output().print(f"{len(rows)} rows written to {out}")
     elif form in _BINARY:
         raise UsageError(f"{form} is no text for the terminal", hint=f"give --out {deck}.{form}")

@@ -144,15 +144,15 @@ class _Kept:
 
     def write(self) -> None:
         """Write the clean files that were asked for."""
-        from vosctl.rates.files.write import WRITERS  # noqa: PLC0415
+        from vosctl.rates.files.write import FORMATS, write_file  # noqa: PLC0415
 
         for code, path in self.files.items():
             form = path.suffix.lower().lstrip(".")
-            if form not in WRITERS or form == "yaml":
+            if form not in FORMATS or form == "yaml":
                 raise UsageError(
                     f"--out {path}: a deck file is CSV, XLSX or Parquet", hint="as --out decks/x.csv"
                 )
-            WRITERS[form](self.found.rates[code], path)
+            write_file(form, self.found.rates[code], path)
 
     def yaml(self) -> str:
         """Return the YAML to save."""

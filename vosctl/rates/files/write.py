@@ -159,15 +159,25 @@ def _entries(entries: Mapping[str, object], indent: str) -> Iterator[str]:
             yield f"{indent}{key}: {json.dumps(value, ensure_ascii=False)}"
 
 
-WRITERS: Mapping[str, Callable[[Sequence[Rate], Path], None]] = {
+_WRITERS: Mapping[str, Callable[[Sequence[Rate], Path], None]] = {
     "xlsx": write_xlsx,
     "parquet": write_parquet,
     "csv": lambda rates, path: _write(path, csv_text(rates)),
     "yaml": lambda rates, path: _write(path, yaml_text(rates)),
 }
-"""How each format is written to a file."""
+
+
+def write_file(form: str, rates: Sequence[Rate], path: Path) -> None:
+    """Write rates to a file in one of ``FORMATS``, in a folder that is made where it is missing.
+
+    Raises VosctlError where it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _WRITERS[form](rates, path)
+    except OSError as error:
+        raise VosctlError(f"{path}: {error.strerror or error}", hint="choose another file") from error
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="")

@@ -15,28 +15,13 @@ pytest.importorskip("duckdb", reason="calls in bulk need pip install 'vosctl[rat
 SITE = str(Path(__file__).parents[3] / "playbooks/site.yml")
 # acme is sold 4420 at 0.0125 by the second, polar takes 0.0058 at 6/6; the second call was billed 0.0002 too dear by
 # polar. callshop is sold 50254 at 0.0189 at 60/60, polar takes 0.0262 by the second. Nobody sells acme 33.
-CALLS = """\
-started,callee,duration,customer_gateway,vendor_gateway,billed,cost
-2026-11-20T10:00:00Z,442071234567,75,acme,polar,0.015625,0.00754
-2026-11-20T10:01:00Z,442071234567,60,acme,polar,0.0125,0.0060
-2026-11-20T10:02:00Z,50254123456,75,callshop,polar,0.0378,0.03275
-2026-11-20T10:03:00Z,50254123456,240,callshop,polar,,
-2026-11-20T10:04:00Z,3312345,60,acme,polar,0.1,0.05
-2026-11-20T10:05:00Z,442071234567,0,acme,polar,0,0
-"""
+CALLS = str(Path(__file__).parents[1] / "cases/yesterday.csv")
 
 
 @pytest.fixture
-def calls(tmp_path):
-    path = tmp_path / "calls.csv"
-    path.write_text(CALLS, encoding="utf-8")
-    return str(path)
-
-
-@pytest.fixture
-def ask(calls, capsys):
+def ask(capsys):
     def asked(*words):
-        assert run(["rates", "margin", "--cdrs", calls, *words, SITE, "--json"]) == 0
+        assert run(["rates", "margin", "--cdrs", CALLS, *words, SITE, "--json"]) == 0
         return {each["name"]: each for each in json.loads(capsys.readouterr().out)}
 
     return asked
@@ -62,8 +47,8 @@ def test_by_vendor_and_by_prefix(ask):
     assert {name: each["destination"] for name, each in prefixes.items()} == {"50254": "Guatemala mobile"}
 
 
-def test_people_are_told_what_counts(calls, capsys):
-    assert run(["rates", "margin", "--cdrs", calls, "--by", "customer", SITE]) == 0
+def test_people_are_told_what_counts(capsys):
+    assert run(["rates", "margin", "--cdrs", CALLS, "--by", "customer", SITE]) == 0
     shown = capsys.readouterr().out
     assert "of the 3 calls that have them" in shown and "1 of 5 calls have no rate on one side" in shown
     assert [line.split()[-1] for line in shown.splitlines() if line.startswith(("acme", "callshop"))] == [

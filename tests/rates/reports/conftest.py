@@ -52,6 +52,8 @@ def rated_calls(seed: int, count: int) -> list[dict[str, Any]]:
             vendor=rng.choice(("orbit", "polar", None)),
             vendor_gateway=rng.choice(("orbit-1", "polar-1")),
             vendor_destination=rng.choice(("Germany", "Italy")),
+            customer_prefix=rng.choice(("49", "39", None)),
+            vendor_prefix=rng.choice(("49", "39")),
             agent=rng.choice(("lee", "kim", None)),
             pdd_ms=rng.choice((None, rng.randrange(9000))),
             cause=cause,

@@ -40,8 +40,12 @@ def expression(report: Report, calls: Any, scope: Scope, period: str, span: tupl
 
 
 def _said(calls: Any, column: str) -> Any:
-    """Return a text; what nobody said is the empty one."""
-    return calls[column].fill_null("")
+    """Return a text; what nobody said is the empty one, a destination without a name is its prefix."""
+    said = calls[column].fill_null("")
+    if not column.endswith("_destination"):
+        return said
+    prefix = calls[column.replace("_destination", "_prefix")].fill_null("")
+    return (said == "").ifelse(prefix, said)
 
 
 def _balance(report: Report, chosen: Any, scope: Scope, period: str, span: tuple[datetime, datetime]) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 WIDTH = 720
+_WIDE = 1320
 _LABEL, _VALUE = 200, 96
 _ROW, _BAR = 26, 16
 _HEIGHT, _LEFT, _BOTTOM, _TOP = 240, 72, 34, 14
@@ -43,7 +44,7 @@ class Bars:
     zero: float
     height: int
     left: int = _LABEL
-    width: int = WIDTH
+    width: int = _WIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def bars(amounts: Sequence[tuple[str, Decimal]]) -> Bars:
     chosen = _largest(amounts)
     low = min([Decimal(0), *(amount for _, amount in chosen)])
     high = max([Decimal(0), *(amount for _, amount in chosen)])
-    room = WIDTH - _LABEL - _VALUE - (_VALUE if low < 0 else 0)
+    room = _WIDE - _LABEL - _VALUE - (_VALUE if low < 0 else 0)
     scale = Decimal(room) / ((high - low) or Decimal(1))
     zero = float(_LABEL + (_VALUE if low < 0 else 0) - low * scale)
     made = []

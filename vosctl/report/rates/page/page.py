@@ -21,7 +21,7 @@ BY_DESTINATION = Report("", "", ("customer_destination",), _BOTH, "margin")
 BY_VENDOR = Report("", "", ("vendor",), _BOTH, "expense")
 BY_DAY = Report("", "", (), _BOTH, "margin")
 _MOST_VENDORS = 6
-_LETTER = 7  # pixels
+_LETTER = 6.2  # pixels
 
 
 @dataclass(frozen=True, slots=True)

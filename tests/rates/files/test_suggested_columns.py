@@ -35,6 +35,7 @@ def test_the_columns_of_a_sheet(headings: str, columns: dict[str, object], tmp_p
     path.write_text(f"Some Carrier\n{headings}\n")
     found = suggest(path, {})
     assert found["columns"] == columns
+    assert found.get("currency") == {"EUR/min": "EUR", "Price (USD/min)": "USD"}.get(str(columns["rate"]))
     assert (found.get("per") == "second") is ("Rate/sec" in headings)
     read(path, found, Mark("x", 1, 1))
 

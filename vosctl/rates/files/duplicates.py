@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from vosctl.site.decks import Rate
+from vosctl.site.suggest import listed
 
 Key = tuple[str, str, "datetime | None"]
 _TOLD = 3
@@ -53,7 +54,7 @@ class _Judge:
     policy: str
     dropped: set[int] = field(default_factory=set)
     corrected: dict[int, list[str]] = field(default_factory=dict)
-    against: dict[int, list[str]] = field(default_factory=dict)
+    against: dict[int, dict[str, list[str]]] = field(default_factory=dict)
 
     def settle(self, group: list[int]) -> None:
         """Decide which of the rates with these indices count."""
@@ -65,9 +66,8 @@ class _Judge:
         elif self.policy == "refuse":
             for index, other in _contradictions(group, rates):
                 self.dropped.add(index)
-                self.against.setdefault(rates[index].mark.line, []).append(
-                    _against(rates[index], rates[other])
-                )
+                why = self.against.setdefault(rates[index].mark.line, {})
+                why.setdefault(_against(rates[index], rates[other]), []).append(_name(rates[index]))
         else:
             self._keep(_pick(group, rates, self.policy), group)
 
@@ -78,10 +78,11 @@ class _Judge:
             lines = Counter(rate.mark.line for rate in self.rates)
             gone = Counter(self.rates[index].mark.line for index in self.dropped)
             for line, why in self.against.items():
+                told = "; ".join(f"{what} for {listed(names, most=_TOLD)}" for what, names in why.items())
                 if gone[line] == lines[line]:
-                    settled.refused[line] = "; ".join(why[:_TOLD])
+                    settled.refused[line] = told
                 else:
-                    settled.corrected.setdefault(line, []).extend(f"left out: {each}" for each in why)
+                    settled.corrected.setdefault(line, []).append(f"left out: {told}")
         return settled
 
     def _without_ranged(self, group: list[int]) -> list[int]:
@@ -132,8 +133,8 @@ def _terms(rate: Rate) -> tuple[object, ...]:
 
 def _against(rate: Rate, other: Rate) -> str:
     said, there = _said(rate), _said(other)
-    what = f"{said} against {there}" if said != there else "other terms"
-    return f"{_name(rate)} contradicts line {other.mark.line}: {what}"
+    what = f"says {there} instead of {said}" if said != there else "has other terms"
+    return f"line {other.mark.line} {what}"
 
 
 def _said(rate: Rate) -> str:

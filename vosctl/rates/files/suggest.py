@@ -44,6 +44,10 @@ _HEADINGS: Mapping[str, tuple[str, ...]] = {
 _PATTERNS = {field: [re.compile(each) for each in texts] for field, texts in _HEADINGS.items()}
 _OLD = re.compile(r"(?i)\b(old|previous|prior|last|former)\b")
 _BY_SECOND = re.compile(r"(?i)(/|per|p/) ?s(ec(ond)?)?\b")
+_SIGNS = {"€": "EUR", "£": "GBP"}
+_CURRENCY = re.compile(
+    r"\b(?:USD|EUR|GBP|CHF|SEK|NOK|DKK|PLN|CZK|HUF|RON|TRY|RUB|UAH|INR|PKR|BDT|CNY|HKD|SGD|JPY|AED|SAR|ZAR|NGN|KES|BRL|MXN|CAD|AUD)\b|[€£]"
+)
 _OWN = {*FIELDS, *FOREIGN, *ALIASES}
 
 
@@ -69,6 +73,9 @@ def suggest(path: Path, known: Mapping[str, object]) -> dict[str, object]:
         mapping["date_format"] = form
     if _BY_SECOND.search(str(columns.get("rate", ""))):
         mapping["per"] = "second"
+    currency = _CURRENCY.search(str(columns.get("rate", "")))
+    if currency and "currency" not in columns:
+        mapping["currency"] = _SIGNS.get(currency[0], currency[0])
     return {**mapping, **{key: value for key, value in known.items() if value and key != "columns"}}
 
 

@@ -27,7 +27,7 @@ def ask(capsys, monkeypatch):
 
 
 def test_vendors_in_order_with_what_is_locked_and_why(ask):
-    code, (found,) = ask("+44 20 7123 4567", "--from", "wholesale")
+    code, (found,) = ask("+44 20 7123 4567", "--from", "wholesale", "--limit", "edge-a")
     assert (code, found["prefix"], found["rate"]) == (0, "4420", "0.0125")
     first, *rest = found["vendors"]
     assert (first["vendor"], first["locked"]) == ("polar", "")
@@ -57,7 +57,7 @@ def told(way):
 
 
 def test_an_unknown_group_and_a_number_that_nobody_sells(ask, capsys):
-    code, found = ask("9991234", "--from", "wholesale")
+    code, found = ask("9991234", "--from", "wholesale", "--limit", "edge-a")
     assert code == 1
     assert found[0]["rate"] is None
     assert run(["rates", "routes", "44", "--from", "wholesail", str(PLAYBOOK)]) == 64

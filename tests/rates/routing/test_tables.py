@@ -111,7 +111,7 @@ def test_a_file_says_what_the_way_of_one_call_says(source, numbers, minutes):
             for ours, theirs in zip(found.offers, wanted.offers, strict=True):
                 assert bool(ours.reason) == bool(theirs.locked), (ours, theirs)
                 assert ours.rate is None or Decimal(ours.rate.rate) / UNIT == theirs.rate.rate
-                assert file._open(ours.vendor, when) == theirs.open
+                assert file.is_open(ours.vendor, when) == theirs.open
 
 
 @settings(max_examples=30, deadline=None)

@@ -20,7 +20,9 @@ MODULES = {
     "effective": "effective",
     "margin": "margin",
     "quote": "quote",
+    "routes": "routes",
     "report": "reporting",
+    "simulate": "simulating",
 }
 
 

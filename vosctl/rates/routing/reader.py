@@ -218,12 +218,16 @@ class RouteFile:
         Locked ones and those outside their hours are left out. Of each priority, one draw decides among the
         shares who comes first; those that rank alike come in the order of draws by weight, weight 0 last.
         """
-        usable = [offer for offer in route.offers if not offer.reason and self._open(offer.vendor, when)]
+        usable = [offer for offer in route.offers if not offer.reason and self.is_open(offer.vendor, when)]
         order: list[Vendor] = []
         for rank in _split(usable, lambda offer, before: offer.vendor.priority == before.vendor.priority):
             mixed = [each for alike in _alike(rank, route) for each in _weighted(alike, draw)]
             order += _shared(mixed, draw) if any(each.share for each in mixed) else mixed
         return order
+
+    def is_open(self, vendor: Vendor, when: datetime) -> bool:
+        """Return whether a moment falls into the vendor's hours."""
+        return vendor.hours == NO_HOURS or self.calendars[vendor.hours].section(when) == 1
 
     def dial(self, vendor: Vendor, number: str) -> str:
         """Return the number as it is sent to a vendor."""
@@ -231,9 +235,6 @@ class RouteFile:
             if number.startswith(prefix):
                 return other + number[len(prefix) :]
         return number
-
-    def _open(self, vendor: Vendor, when: datetime) -> bool:
-        return vendor.hours == NO_HOURS or self.calendars[vendor.hours].section(when) == 1
 
     def _offers(self, number: int, reasons: int) -> tuple[Offer, ...]:
         count = len(self.vendors)

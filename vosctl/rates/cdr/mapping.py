@@ -52,9 +52,9 @@ _NEEDED = ("started", "callee")
 
 @dataclass(frozen=True, slots=True)
 class CdrFormat:
-    """``columns`` names a file's column for a field of a call (``duration`` and ``pdd`` in seconds, or ``…_ms``; a
-    duration as h:mm:ss too).
+    """How a file is written: ``columns`` names its column for a field of a call.
 
+    ``duration`` is in seconds or h:mm:ss, ``pdd`` in seconds, ``duration_ms`` and ``pdd_ms`` in milliseconds.
     ``time_format`` is strptime's, "" for ISO 8601, ``epoch`` or ``epoch_ms``; times without a zone are of
     ``zone``. ``strip`` is taken off the front of called numbers, each at most once, the first that fits.
     """

@@ -10,11 +10,12 @@ from decimal import Decimal
 from site_samples import deck, guard, rate
 
 from vosctl.rates.losses import losses, pairs
-from vosctl.rates.route import Seller, Vendor, longest
+from vosctl.rates.route import Seller, Vendor
 from vosctl.site.decks import Deck
 from vosctl.site.routing import Routing
 from vosctl.site.tree import Mark
 
+MARK = Mark("a", 1, 1)
 NOW = datetime(2026, 11, 23, tzinfo=timezone.utc)
 
 
@@ -82,7 +83,8 @@ def test_the_walk_finds_what_each_lookup_finds():
 
     for _ in range(50):
         sold, costs = rows(), rows()
-        expected = {prefix: (longest(sold, prefix), longest(costs, prefix)) for prefix in {*sold, *costs}}
+        decks = [Deck(name, table, MARK) for name, table in (("sold", sold), ("costs", costs))]
+        expected = {prefix: tuple(each.find(prefix, NOW) for each in decks) for prefix in {*sold, *costs}}
         assert {prefix: (price, cost) for prefix, price, cost in pairs(sold, costs)} == {
             prefix: both for prefix, both in expected.items() if None not in both
         }

@@ -105,6 +105,29 @@ def test_volume_and_packages_count(ask):
     assert Decimal(found["prices"][0]["charged"]) == 0
 
 
+CASES = ROOT / "tests/rates/cases/site"
+
+
+def test_a_phone_is_charged_the_cheapest_of_its_three_decks(ask):
+    _, (found,) = ask("33123", "--from", "+33123456789", "--at", "2026-12-01", site=CASES)
+    assert [each["source"] for each in found["prices"]] == [
+        "phone 33123456789",
+        "account acme",
+        "group retail",
+    ]
+    assert [Decimal(each["amount"]) for each in found["prices"]] == list(
+        map(Decimal, ("0.0205", "0.021", "0.03"))
+    )
+
+
+def test_other_currencies_are_shown_before_and_after_they_are_changed(capsys):
+    assert run(["rates", "quote", "13051234", "--from", "dollars", "--seconds", "61", "-i", str(CASES)]) == 1
+    shown = capsys.readouterr().out
+    assert re.search(r"charged +rounded to 6 places, half-up +0\.020000 USD", shown)
+    assert re.search(r"exchanged +0\.020000 × 0\.92 +0\.018400 EUR", shown)
+    assert "no vendor may carry it" in shown
+
+
 def test_what_nobody_sells(capsys):
     assert run(["rates", "quote", "8812", "--from", "acme", str(ROOT / "playbooks/site.yml")]) == 1
     assert "nobody sells it" in capsys.readouterr().out

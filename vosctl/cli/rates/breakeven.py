@@ -30,9 +30,9 @@ _ZERO, _ALL, _LEAST_ASR = Decimal(0), Decimal(100), Decimal("0.01")
 @click.option(
     "--days", default=DAYS, show_default=True, type=click.IntRange(1, 366), help="Days of the month."
 )
-@click.option("--asr", default=_ALL, show_default="100", type=Amount(least=_LEAST_ASR, most=_ALL),
+@click.option("--asr", default=_ALL, show_default=True, type=Amount(least=_LEAST_ASR, most=_ALL),
               help="Per cent of attempts that are answered.")  # fmt: skip
-@click.option("--failed", default=_ZERO, show_default="0", type=AMOUNT,
+@click.option("--failed", default=_ZERO, show_default=True, type=AMOUNT,
               help="What an attempt costs that is not answered.")  # fmt: skip
 @json_option
 def breakeven(

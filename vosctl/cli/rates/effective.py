@@ -46,7 +46,7 @@ class _Durations(click.ParamType[Measured]):
 @click.option(
     "--rate",
     default=Decimal("0.01"),
-    show_default="0.01",
+    show_default=True,
     type=AMOUNT,
     help="The rate of the deck, a minute.",
 )

@@ -82,13 +82,16 @@ class Moment(click.ParamType[datetime]):
 
 
 class Number(click.ParamType[str]):
-    """A called number as digits; ``+``, blanks, dots, hyphens and brackets are taken away."""
+    """A called number as digits; ``+``, ``00`` before it, blanks, dots, hyphens and brackets are taken away.
+
+    No country code begins with 0 (ITU-T E.164), so ``00`` is always the international prefix.
+    """
 
     name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the digits."""
-        digits = re.sub(r"[\s.()/-]", "", str(value)).removeprefix("+")
+        digits = re.sub(r"[\s.()/-]", "", str(value)).removeprefix("+").removeprefix("00")
         if not re.fullmatch(r"[0-9]{1,32}", digits):
             self.fail(f"'{value}' is not a telephone number; write digits, as 442071234567", param, ctx)
         return digits

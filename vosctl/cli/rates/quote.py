@@ -39,7 +39,7 @@ _MINUTE = Decimal(60)
 @click.option(
     "--seconds",
     default=_MINUTE,
-    show_default="60",
+    show_default=True,
     type=DURATION,
     help="How long it lasts: 75, 75.5, 3m or 1:15.",
 )

@@ -8,6 +8,7 @@ import pytest
 
 from vosctl.rates.files import DeckFileError, read
 from vosctl.rates.files.suggest import suggest
+from vosctl.rates.files.table import table_of
 from vosctl.site.tree import Mark
 
 SHEETS = {
@@ -33,7 +34,7 @@ SHEETS = {
 def test_the_columns_of_a_sheet(headings: str, columns: dict[str, object], tmp_path: Path):
     path = tmp_path / "sheet.csv"
     path.write_text(f"Some Carrier\n{headings}\n")
-    found = suggest(path, {})
+    found = suggest(path, {}, table_of(path, {}))
     assert found["columns"] == columns
     assert found.get("currency") == {"EUR/min": "EUR", "Price (USD/min)": "USD"}.get(str(columns["rate"]))
     assert (found.get("per") == "second") is ("Rate/sec" in headings)
@@ -43,26 +44,33 @@ def test_the_columns_of_a_sheet(headings: str, columns: dict[str, object], tmp_p
 def test_a_status_column_is_taken_where_it_blocks_rows(tmp_path: Path):
     path = tmp_path / "sheet.csv"
     path.write_text("Code,Rate,Status\n44,1,open\n45,1,closed\n46,1,strange\n")
-    assert suggest(path, {})["columns"] == {"prefix": "Code", "rate": "Rate", "blocked": "Status"}
+    assert suggest(path, {}, table_of(path, {}))["columns"] == {
+        "prefix": "Code",
+        "rate": "Rate",
+        "blocked": "Status",
+    }
     path.write_text("Code,Rate,Status\n44,1,increase\n45,1,no change\n")
-    assert suggest(path, {})["columns"] == {"prefix": "Code", "rate": "Rate"}
+    assert suggest(path, {}, table_of(path, {}))["columns"] == {"prefix": "Code", "rate": "Rate"}
 
 
 def test_the_order_of_dates_is_taken_from_those_that_show_it(tmp_path: Path):
     path = tmp_path / "sheet.csv"
     path.write_text("Code,Rate,Effective\n44,1,01/02/2027\n45,1,01/31/2027\n")
-    assert suggest(path, {})["date_format"] == "%m/%d/%Y"
+    assert suggest(path, {}, table_of(path, {}))["date_format"] == "%m/%d/%Y"
 
 
 def test_what_is_said_stands(tmp_path: Path):
     path = tmp_path / "sheet.csv"
     path.write_text("Code,Rate,Price\n44,1,2\n")
     known = {"columns": {"rate": "Price"}, "decimal": ","}
-    assert suggest(path, known) == {"columns": {"prefix": "Code", "rate": "Price"}, "decimal": ","}
+    assert suggest(path, known, table_of(path, known)) == {
+        "columns": {"prefix": "Code", "rate": "Price"},
+        "decimal": ",",
+    }
 
 
 def test_nothing_to_suggest(tmp_path: Path):
     path = tmp_path / "sheet.csv"
     path.write_text("a,b\n44,1\n")
     with pytest.raises(DeckFileError, match=r"no row of .* looks like headings"):
-        suggest(path, {})
+        suggest(path, {}, table_of(path, {}))

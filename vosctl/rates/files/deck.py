@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
-from vosctl.rates.files import read
 from vosctl.rates.files.importing import mapping_for
 from vosctl.rates.files.reading import DeckFileError
+from vosctl.rates.files.rows import read_rows
+from vosctl.rates.files.table import table_of
 from vosctl.site.decks import Deck, in_force
 from vosctl.site.tree import Mark
 
@@ -19,14 +20,16 @@ def deck_of_file(path: Path, known: Mapping[str, object]) -> tuple[Deck, int]:
     Raises DeckFileError where neither fits.
     """
     mark = Mark(str(path), 1, 1)
+    table = table_of(path, known)
     try:
-        mapping, _ = mapping_for(path, known)
-        reading = read(path, mapping, mark)
+        mapping, _ = mapping_for(path, known, table)
+        reading = read_rows(path, mapping, table)
     except DeckFileError:
         if "columns" not in known:
             raise
-        mapping, _ = mapping_for(path, {key: value for key, value in known.items() if key == "currency"})
-        reading = read(path, mapping, mark)
+        table = table_of(path, {})
+        mapping, _ = mapping_for(path, {key: known[key] for key in known if key == "currency"}, table)
+        reading = read_rows(path, mapping, table)
     currency = str(mapping.get("currency") or "") or next(iter(reading.currencies), "")
     rows = in_force(reading.rows, datetime.now(timezone.utc), "")
     return Deck(

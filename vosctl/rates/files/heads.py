@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from vosctl.rates.files.cells import heading
-from vosctl.rates.files.layout import ALIASES, FIELDS, FOREIGN, SEPARATORS
+from vosctl.rates.files.layout import ALIASES, FIELDS, FOREIGN
 from vosctl.rates.files.reading import DeckFileError
-from vosctl.rates.files.table import Table, is_blank, read_table
+from vosctl.rates.files.table import Table, is_blank
 from vosctl.site.suggest import did_you_mean, listed
 
 LOOKED_AT = 60
@@ -44,10 +43,8 @@ def find_head(table: Table, columns: Mapping[str, tuple[str, ...]], name: str) -
     raise _missing(rows, wanted or ["prefix", "rate"], name, given=bool(columns))
 
 
-def named(path: Path, mapping: Mapping[str, object]) -> bool:
+def named(table: Table) -> bool:
     """Return whether a file has our own headings, so that it is read without a mapping of columns."""
-    separator, encoding, sheet = (str(mapping.get(key) or "") for key in ("separator", "encoding", "sheet"))
-    table = read_table(path, separator=SEPARATORS.get(separator, separator), encoding=encoding, sheet=sheet)
     rows = [(-1, table.heading)] if table.heading is not None else _first(table)
     return any(_own(cells) is not None for _, cells in rows)
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vosctl.rates.files import read
 from vosctl.rates.files.heads import named
-from vosctl.rates.files.reading import Counts, DeckFileError, Note, Reading
+from vosctl.rates.files.reading import Counts, Note, Reading
+from vosctl.rates.files.rows import read_rows
 from vosctl.rates.files.suggest import suggest
+from vosctl.rates.files.table import Table, table_of
 from vosctl.site.decks import Rate
-from vosctl.site.tree import Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +32,27 @@ def import_file(path: Path, known: Mapping[str, object]) -> Imported:
     A file with a column of currencies becomes several decks, unless ``known`` names the currency that is
     wanted. Raises DeckFileError where no mapping can be made of it.
     """
-    mark = Mark(str(path), 1, 1)
-    mapping, suggested = mapping_for(path, known)
-    reading = read(path, mapping, mark)
+    table = table_of(path, known)
+    mapping, suggested = mapping_for(path, known, table)
+    reading = read_rows(path, mapping, table)
     columns = mapping.get("columns")
     by_column = isinstance(columns, Mapping) and "currency" in columns
     if mapping.get("currency") or len(reading.currencies) < 2 or not by_column:
         currency = str(mapping.get("currency") or "") or next(iter(reading.currencies), "")
         return Imported(path, mapping, suggested, {currency: reading.rows}, reading.notes, reading.counts)
-    parts = {code: read(path, {**mapping, "currency": code}, mark) for code in sorted(reading.currencies)}
+    parts = {
+        code: read_rows(path, {**mapping, "currency": code}, table) for code in sorted(reading.currencies)
+    }
     return _joined(path, mapping, parts, suggested=suggested)
 
 
-def mapping_for(path: Path, known: Mapping[str, object]) -> tuple[Mapping[str, object], bool]:
+def mapping_for(path: Path, known: Mapping[str, object], table: Table) -> tuple[Mapping[str, object], bool]:
     """Return the mapping to read a file with, and whether it was suggested: our own headings need none."""
     if known.get("columns") and _complete(known["columns"]):
         return known, False
-    if not known.get("columns") and named(path, known):
+    if not known.get("columns") and named(table):
         return known, False
-    return suggest(path, known), True
+    return suggest(path, known, table), True
 
 
 def _complete(columns: object) -> bool:
@@ -76,6 +78,3 @@ def _joined(
     counts = Counts(accepted, corrected, refused, first.aside, first.blank)
     rates = {code: reading.rows for code, reading in parts.items()}
     return Imported(path, mapping, suggested, rates, tuple(kept), counts)
-
-
-__all__ = ["DeckFileError", "Imported", "import_file", "mapping_for"]

@@ -29,7 +29,6 @@ _CHOICES = {
     "decimal": (".", ","),
     "duplicates": ("refuse", "first", "last", "highest", "lowest"),
 }
-SEPARATORS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ def layout_of(mapping: Mapping[str, object]) -> Layout:
     return Layout(
         columns=columns,
         defaults={_field(name): str(text) for name, text in _table(mapping, "defaults").items()},
-        separator=SEPARATORS.get(separator, separator),
+        separator=separator,
         encoding=_text(mapping, "encoding"),
         sheet=_text(mapping, "sheet"),
         decimal=chosen["decimal"],

@@ -18,7 +18,7 @@ from vosctl.rates.files.layout import Layout, layout_of
 from vosctl.rates.files.prefixes import Codes, read_codes, read_pair
 from vosctl.rates.files.prices import decimal_mark
 from vosctl.rates.files.reading import Counts, Note, Reading
-from vosctl.rates.files.table import Row, Table, is_blank, read_table
+from vosctl.rates.files.table import Row, Table, is_blank, table_of
 from vosctl.rates.files.terms import PRICES, OtherCurrencyError, Terms, read_terms
 from vosctl.site.decks import Rate
 from vosctl.site.text.loader import shown
@@ -28,11 +28,11 @@ _TOTAL = re.compile(r"(?i)(grand |sub)?-?(total|sum|summe|end of (file|list|deck
 _DIGIT = re.compile(r"[0-9]")
 
 
-def read_rows(path: Path, mapping: Mapping[str, object]) -> Reading:
-    """See ``vosctl.rates.files.read``."""
+def read_rows(path: Path, mapping: Mapping[str, object], table: Table | None = None) -> Reading:
+    """See ``vosctl.rates.files.read``; ``table`` are the rows of the file, where they were read before."""
     with _without_collector():
         layout = layout_of(mapping)
-        table = read_table(path, separator=layout.separator, encoding=layout.encoding, sheet=layout.sheet)
+        table = table_of(path, mapping) if table is None else table
         name = shown(path)
         head = find_head(table, layout.columns, name)
         reader = _Reader(layout, head, name, _decimal(layout, head, table))

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from vosctl.rates.files.cells import CellError, heading
 from vosctl.rates.files.heads import LOOKED_AT
-from vosctl.rates.files.layout import ALIASES, FIELDS, FOREIGN, SEPARATORS
+from vosctl.rates.files.layout import ALIASES, FIELDS, FOREIGN
 from vosctl.rates.files.moments import day_order
 from vosctl.rates.files.reading import DeckFileError
-from vosctl.rates.files.table import Table, is_blank, read_table
+from vosctl.rates.files.table import Table, is_blank
 from vosctl.rates.files.terms import status
 from vosctl.site.suggest import listed
 
@@ -51,14 +51,11 @@ _CURRENCY = re.compile(
 _OWN = {*FIELDS, *FOREIGN, *ALIASES}
 
 
-def suggest(path: Path, known: Mapping[str, object]) -> dict[str, object]:
-    """Return a mapping for the file, as it would be written in YAML; ``known`` parts of it stand.
+def suggest(path: Path, known: Mapping[str, object], table: Table) -> dict[str, object]:
+    """Return a mapping for the file with these rows, as it would be written in YAML; ``known`` parts of it stand.
 
     Raises DeckFileError where no row looks like headings with a prefix and a rate.
     """
-    texts = {key: str(known.get(key) or "") for key in ("separator", "encoding", "sheet")}
-    table = read_table(path, separator=SEPARATORS.get(texts["separator"], texts["separator"]),
-                       encoding=texts["encoding"], sheet=texts["sheet"])  # fmt: skip
     given = known.get("columns")
     said: dict[str, object] = {}
     if isinstance(given, Mapping):

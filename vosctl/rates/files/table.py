@@ -15,6 +15,7 @@ from vosctl.rates.files.reading import DeckFileError
 
 Row = tuple[int, Sequence[str]]
 _SEPARATORS = (",", ";", "\t", "|")
+_NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
 _LOOKED_AT = 60
 _INSTALL = "pip install 'vosctl[rates]'"
 _FIELD_LIMIT = 1 << 20
@@ -44,11 +45,17 @@ def read_table(path: Path, *, separator: str = "", encoding: str = "", sheet: st
             return _xlsx(path, sheet)
         if kind in {".parquet", ".pq"}:
             return _parquet(path)
-        return _csv(path, separator, encoding)
+        return _csv(path, _NAMES.get(separator, separator), encoding)
     except OSError as error:
         raise DeckFileError(
             f"{path}: {error.strerror or error}", hint="file: is a path from the site's folder"
         ) from error
+
+
+def table_of(path: Path, mapping: Mapping[str, object]) -> Table:
+    """Return the rows of a file that is read as a mapping says, of which separator, encoding and sheet count here."""
+    separator, encoding, sheet = (str(mapping.get(key) or "") for key in ("separator", "encoding", "sheet"))
+    return read_table(path, separator=separator, encoding=encoding, sheet=sheet)
 
 
 def is_blank(cells: Sequence[str]) -> bool:

@@ -70,9 +70,10 @@ class CdrFormat:
 def read_mapping(path: Path) -> CdrFormat:
     """Return the mapping that a YAML file holds; UsageError for what no mapping has."""
     try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        told = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error
+    told = {} if told is None else told
     known = {"columns", "time_format", "zone", "separator", "decimal", "strip"}
     if not isinstance(told, dict) or not isinstance(told.get("columns", {}), dict):
         raise UsageError(f"{path}: a mapping of CDRs has {', '.join(sorted(known))}")

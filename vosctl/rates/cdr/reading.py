@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import glob
+import gzip
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from vosctl.rates.engine.rated import CALLS
 
 TABLE = "calls"
 SHOWN = 1000
+_SEPARATORS = (",", ";", "\t", "|")
 _PARQUET = {".parquet", ".pq"}
 
 
@@ -131,11 +134,21 @@ def _rows(path: Path, types: Mapping[str, str], source: str, mapping: CdrFormat)
 
 
 def _csv(path: Path, mapping: CdrFormat) -> str:
-    """Return SQL that reads a CSV file as text, rows that are none aside, with their lines."""
-    separator = f", delim = {literal(mapping.separator)}" if mapping.separator else ""
+    """Return SQL that reads a CSV file as text, lines that are no rows aside.
+
+    Nothing is guessed from the rows: a damaged line must not change what others mean.
+    """
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
+        first = file.readline()
+    separator = mapping.separator or max(_SEPARATORS, key=first.count)
+    names: dict[str, None] = {}
+    for heading in next(csv.reader([first.rstrip("\r\n")], delimiter=separator), []):
+        names[f"{heading} again" if heading in names else heading or f"column {len(names) + 1}"] = None
+    columns = ", ".join(f"{literal(name)}: 'varchar'" for name in names)
     return (
-        f"read_csv({literal(str(path))}, header = true, all_varchar = true, null_padding = true,"
-        f" store_rejects = true, parallel = false{separator})"
+        f"read_csv({literal(str(path))}, auto_detect = false, columns = {{{columns}}}, header = true, quote = '\"',"
+        f" escape = '\"', null_padding = true, store_rejects = true, parallel = false, delim = {literal(separator)})"
     )
 
 

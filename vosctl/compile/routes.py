@@ -11,9 +11,11 @@ from vosctl.compile.memo import Memo
 from vosctl.errors import VosctlError
 from vosctl.rates.route import Seller, Vendor
 from vosctl.rates.routing.tables import Source, compile_tables
+from vosctl.rates.routing.words import lines
 from vosctl.rates.routing.write import write
 from vosctl.site.decks import Deck
 from vosctl.site.model import Gateway, GatewayType, Node, Site
+from vosctl.site.objects.decks import now
 
 PATH = "/etc/vosctl/routes.bin"
 
@@ -35,7 +37,7 @@ def files(site: Site, node: Node, memo: Memo) -> tuple[File, ...]:
         names,
         objects=[*objects, made.routing],
     )
-    return (File(PATH, content),)
+    return (File(PATH, content, words=lambda old: lines(old, content, made, now())),)
 
 
 def source(site: Site, node: Node) -> Source:

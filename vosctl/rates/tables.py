@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from vosctl.errors import VosctlError
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DECIMALS = 8
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
 _MONEY = ("rate", "first_rate", "connect", "minimum")
 _WHOLE = ("cycle", "first_seconds", "grace", "free_seconds")
 
@@ -37,7 +40,6 @@ def deck_table(decks: Iterable[Deck]) -> pa.Table:
     for deck in decks:
         rates.extend(deck.every)
         names.extend([deck.name] * len(deck.every))
-    units = _Units()
     columns: dict[str, Any] = {
         "deck": pa.array(names, pa.string()),
         "prefix": pa.array([rate.prefix for rate in rates], pa.string()),
@@ -46,7 +48,7 @@ def deck_table(decks: Iterable[Deck]) -> pa.Table:
         "valid_until": _moments(pa, [rate.valid_until for rate in rates]),
     }
     for name in _MONEY:
-        columns[name] = pa.array([units.of(getattr(rate, name), rate) for rate in rates], pa.int64())
+        columns[name] = pa.array(_units(rates, name), pa.int64())
     for name in _WHOLE:
         columns[name] = pa.array([getattr(rate, name) for rate in rates], pa.int32())
     columns["blocked"] = pa.array([rate.blocked for rate in rates], pa.bool_())
@@ -57,26 +59,25 @@ def deck_table(decks: Iterable[Deck]) -> pa.Table:
 
 def _moments(pa: Any, moments: list[datetime | None]) -> Any:
     """Return moments without a zone, in UTC, which is how DuckDB and Spark compare them alike."""
-    return pa.array(
-        [None if moment is None else moment.replace(tzinfo=None) for moment in moments], pa.timestamp("us")
-    )
+    known: dict[int, int | None] = {}
+    for key, moment in zip(map(id, moments), moments, strict=True):
+        if key not in known:
+            known[key] = None if moment is None else (moment - _EPOCH) // _MICROSECOND
+    return pa.array([known[id(moment)] for moment in moments], pa.int64()).cast(pa.timestamp("us"))
 
 
-class _Units:
-    """Whole numbers of 10^-8 for amounts: many rates share one object, whose hash would take longer than its id."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, int] = {}
-
-    def of(self, amount: Decimal, rate: Rate) -> int:
-        """Return the amount, which must go on existing, in units; raise VosctlError where it is none."""
-        known = self._known.get(id(amount))
-        if known is None:
-            scaled = amount.scaleb(DECIMALS)
-            known = self._known[id(amount)] = int(scaled)
-            if known != scaled:
-                raise VosctlError(
-                    f"{rate.mark}: {amount:f} has more than {DECIMALS} decimals",
-                    hint="round it in the deck; bulk arithmetic counts in units of 10^-8",
-                )
-        return known
+def _units(rates: Sequence[Rate], name: str) -> list[int]:
+    """Return amounts as whole numbers of 10^-8; many rates share one object, which is converted once."""
+    amounts: list[Decimal] = list(map(attrgetter(name), rates))
+    keys = list(map(id, amounts))
+    units: dict[int, int] = {}
+    for key, amount in dict(zip(keys, amounts, strict=True)).items():
+        scaled = amount.scaleb(DECIMALS)
+        units[key] = int(scaled)
+        if units[key] != scaled:
+            place = rates[keys.index(key)].mark
+            raise VosctlError(
+                f"{place}: {amount:f} has more than {DECIMALS} decimals",
+                hint="round it in the deck; bulk arithmetic counts in units of 10^-8",
+            )
+    return [units[key] for key in keys]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -178,3 +179,9 @@ def test_the_table_has_every_row_in_whole_units():
     assert table.column("first_rate")[1].as_py() == 2_000_000
     assert table.column("valid_from").to_pylist()[2] == datetime(2026, 12, 1, 8, 30)  # noqa: DTZ001  UTC
     assert table.schema.field("rate").type == pa.int64()
+
+
+def test_the_table_takes_no_amount_that_it_cannot_hold():
+    fine = replace(rates()[0], connect=Decimal("1E-9"), mark=Mark("decks/x.csv", 7, 1))
+    with pytest.raises(VosctlError, match=r"decks/x\.csv:7:1: 0\.000000001 has more than 8 decimals"):
+        deck_table([Deck("v", {}, MARK, entries=(*rates(), fine))])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
 from rich.table import Table
+from rich.text import Text
 
 from vosctl.rates.billing import divide, fraction_text
 from vosctl.site.decks import Rounding
@@ -46,25 +48,40 @@ def worked(amount: Exact, places: int) -> str:
 
 
 def steps(rows: list[tuple[str, str, str]]) -> Table:
-    """Return an arithmetic: what, how it was worked out, and the amounts in one column, their points aligned.
+    """Return an arithmetic: what, how it was worked out, and the amounts in one column, their points in line.
 
     An amount may have a unit after a blank, as ``0.0156 EUR`` or ``33.33 %``.
     """
     made = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     made.add_column(overflow="fold")
     made.add_column(overflow="fold")
-    made.add_column(justify="right", no_wrap=True)
+    made.add_column(no_wrap=True)
     parts = [amount.partition(" ") for *_, amount in rows]
-    decimals = max((len(_decimals(number)) for number, *_ in parts), default=0)
-    units = max((len(unit) + 1 for _, _, unit in parts if unit not in {"", "%"}), default=0)
-    for (what, working, _), (number, _, unit) in zip(rows, parts, strict=True):
-        after = decimals - len(_decimals(number))
-        if unit == "%":
-            text = f"{number} %".ljust(len(number) + after + units)
-        else:
-            text = number + " " * after + (f" {unit}" if unit else "").ljust(units)
-        made.add_row(what, working, text)
+    numbers = aligned([number for number, *_ in parts])
+    for (what, working, _), number, (*_, unit) in zip(rows, numbers, parts, strict=True):
+        made.add_row(what, working, f"{number.rstrip()} %" if unit == "%" else f"{number} {unit}")
     return made
+
+
+def aligned(numbers: Sequence[str]) -> list[str]:
+    """Return numbers padded to one width, their points in line; for a column to the left, as blanks at the end are cut."""
+    most = max((len(_decimals(number)) for number in numbers), default=0)
+    padded = [number + " " * (most - len(_decimals(number))) for number in numbers]
+    width = max(map(len, padded), default=0)
+    return [number.rjust(width) for number in padded]
+
+
+def add_numbers(table: Table, heading: str, numbers: Sequence[str]) -> list[str]:
+    """Add a column of numbers to a table and return its cells, their points in line."""
+    cells = aligned(numbers)
+    width = max(map(len, (heading, *cells)))
+    table.add_column(heading.rjust(width), no_wrap=True)
+    return [cell.rjust(width) for cell in cells]
+
+
+def warned(text: str, *, bad: bool) -> Text:
+    """Return a cell's text, which stands out where it is bad."""
+    return Text(text, style="bold red" if bad else "")
 
 
 def _decimals(number: str) -> str:

@@ -15,8 +15,10 @@ from vosctl.rates.billing import fraction_text
 from vosctl.rates.guard import plain
 from vosctl.rates.margins import Margin, Summary
 from vosctl.rates.quote import share
-from vosctl.report.rates.figures import percent, rounded, steps
+from vosctl.report.rates.figures import add_numbers, percent, rounded, steps, warned
 from vosctl.site.decks import Rate
+
+_PLACES = 6
 
 
 def one(price: Decimal, cost: Decimal) -> Group:
@@ -46,38 +48,27 @@ def prefixes(found: Sequence[Margin], *, most: int | None, of: str) -> Group:
     table.add_column("group", no_wrap=True)
     table.add_column("prefix", no_wrap=True)
     table.add_column("destination", no_wrap=True, overflow="ellipsis", max_width=20)
-    for heading in ("price", "cost", "margin", "markup"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("vendor", overflow="fold")
     shown = found[:most]
-    for each in shown:
-        table.add_row(*_cells(each), style=_style(each))
+    prices = add_numbers(table, "price", [fraction_text(each.price, _PLACES) for each in shown])
+    costs = ["-" if each.cost is None else fraction_text(each.cost, _PLACES) for each in shown]
+    costs = add_numbers(table, "cost", costs)
+    table.add_column("margin", justify="right", no_wrap=True)
+    table.add_column("markup", justify="right", no_wrap=True)
+    table.add_column("vendor", overflow="fold")
+    for each, price, cost in zip(shown, prices, costs, strict=True):
+        shares = (warned(percent(part), bad=each.losing) for part in (each.margin, each.markup))
+        names = each.group, each.prefix or "(others)", each.sold.destination
+        style = "" if each.vendor and not each.locked else "dim"
+        table.add_row(*names, price, cost, *shares, _vendor(each), style=style)
     parts: list[RenderableType] = [Text(f"{of}, without taxes; the lowest margin first"), "", table]
     if len(found) > len(shown):
         parts.append(Text(f"and {len(found) - len(shown):,} more: --all shows them", style="dim"))
     return Group(*parts)
 
 
-def _style(each: Margin) -> str:
-    if each.vendor is None or each.locked:
-        return "dim"
-    return "bold red" if each.losing else ""
-
-
-def _cells(each: Margin) -> tuple[str, ...]:
-    words = each.vendor.name if each.vendor else "nobody"
-    if each.locked:
-        words += f", locked: {each.locked}"
-    return (
-        each.group,
-        each.prefix or "(others)",
-        each.sold.destination,
-        fraction_text(each.price, 6),
-        "-" if each.cost is None else fraction_text(each.cost, 6),
-        percent(each.margin),
-        percent(each.markup),
-        words,
-    )
+def _vendor(each: Margin) -> str:
+    name = each.vendor.name if each.vendor else "nobody"
+    return f"{name}, locked: {each.locked}" if each.locked else name
 
 
 def summary(found: Sequence[Summary], *, by: str) -> Table:
@@ -87,9 +78,11 @@ def summary(found: Sequence[Summary], *, by: str) -> Table:
     for heading in ("prefixes", "nobody carries", "at a loss", "lowest", "middle", "highest"):
         table.add_column(heading, justify="right")
     for each in found:
-        counts = (f"{count:,}" for count in (each.prefixes, each.uncarried, each.losing))
-        shares = (percent(each_share) for each_share in (each.lowest, each.middle, each.highest))
-        table.add_row(each.name, *counts, *shares, style="bold red" if each.losing else "")
+        shares = (
+            warned(percent(part), bad=(part or 0) < 0) for part in (each.lowest, each.middle, each.highest)
+        )
+        losing = warned(f"{each.losing:,}", bad=each.losing > 0)
+        table.add_row(each.name, f"{each.prefixes:,}", f"{each.uncarried:,}", losing, *shares)
     return table
 
 

@@ -14,7 +14,7 @@ from vosctl.rates.guard import plain
 from vosctl.rates.pricing import Price
 from vosctl.rates.quote import Quote, Side, untaxed
 from vosctl.rates.route import Vendor
-from vosctl.report.rates.figures import percent, rounded, steps
+from vosctl.report.rates.figures import add_numbers, percent, rounded, steps, warned
 from vosctl.site.decks import Deck, Rate, Rates
 
 _LINE_PLACES = 12
@@ -47,7 +47,7 @@ def _parts(rates: Rates, quote: Quote, where: str) -> Iterator[RenderableType]:
         yield ""
         yield steps(list(_earned(rates, sold, best)))
     yield ""
-    yield vendors(rates, quote)
+    yield vendors(quote)
     if best is None:
         yield Text("no vendor may carry it", style="bold red")
 
@@ -75,8 +75,8 @@ def _price(rates: Rates, who: str, price: Price) -> Iterator[RenderableType]:
     prefix = f"prefix {rate.prefix}" if rate.prefix else "the row for all others"
     place = f" ({rate.destination})" if rate.destination else ""
     whose = price.source or f"deck {deck.name}"
-    yield Text.assemble((who, "bold"), f": {whose}, {prefix}{place}, {terms(rate)}")
-    yield Text(f"  {rate.mark.file}:{rate.mark.line}", style="dim")
+    yield Text.assemble((who, "bold"), f": {whose}, {prefix}{place}")
+    yield Text.assemble(f"  {terms(rate)}  ", (f"{rate.mark.file}:{rate.mark.line}", "dim"))
     rows = [(f"  {line.what}", line.working, fraction_text(line.amount)) for line in price.bill.lines]
     rows.append(("  charged", _rounding(deck), f"{plain(price.bill.total)} {currency}"))
     if price.amount != price.bill.total or currency != rates.currency:
@@ -102,40 +102,41 @@ def _earned(rates: Rates, sold: Price, best: Side) -> Iterator[tuple[str, str, s
         yield "markup", f"{plain(best.profit)} ÷ {plain(paid)}", percent(best.markup)
 
 
-def vendors(rates: Rates, quote: Quote) -> Table:
+def vendors(quote: Quote) -> Table:
     """Return every vendor in order, with what the guard says of it."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("vendor", overflow="fold")
-    for heading in ("a minute", "costs", "profit", "margin"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    columns = (("a minute", _minute), ("costs", _cost), ("profit", _profit))
+    figures = [add_numbers(table, heading, [text(side) for side in quote.sides]) for heading, text in columns]
+    table.add_column("margin", justify="right", no_wrap=True)
     table.add_column("guard", overflow="fold")
-    for side in quote.sides:
-        losing = side.profit is not None and side.profit < 0
-        style = "dim" if not side.open else "bold red" if losing else ""
-        table.add_row(*_cells(rates, side), style=style)
+    for side, minute, cost, profit in zip(quote.sides, *figures, strict=True):
+        losing = side.open and side.profit is not None and side.profit < 0
+        cells = (warned(text, bad=losing) for text in (profit, percent(side.margin), verdict(side)))
+        style = "" if side.open else "dim"
+        table.add_row(_vendor(side.vendor), minute, cost, *cells, style=style)
     return table
 
 
-def _cells(rates: Rates, side: Side) -> tuple[str, ...]:
-    name = _vendor(side.vendor)
-    if side.price is None or side.profit is None:
-        return name, "-", "-", "-", "-", f"locked: {side.locked}" if side.locked else "no rate for it"
-    currency = side.price.deck.currency
-    foreign = f" {currency}" if currency not in {"", rates.currency} else ""
-    return (
-        name,
-        f"{side.price.rate.rate:f}{foreign}",
-        plain(side.price.amount),
-        plain(side.profit),
-        percent(side.margin),
-        verdict(side),
-    )
+def _minute(side: Side) -> str:
+    """Return the vendor's rate in the site's currency."""
+    return f"{(side.price.rate.rate * side.vendor.worth).normalize():f}" if side.price else "-"
+
+
+def _cost(side: Side) -> str:
+    return plain(side.price.amount) if side.price else "-"
+
+
+def _profit(side: Side) -> str:
+    return "-" if side.profit is None else plain(side.profit)
 
 
 def verdict(side: Side) -> str:
     """Return what the guard says: locked and why, or open; and whether it loses all the same."""
     if side.locked:
         return f"locked: {side.locked}"
+    if side.price is None:
+        return "no rate for it"
     if side.vendor.guard is None:
         return "loses, no guard" if side.profit is not None and side.profit < 0 else "open, no guard"
     return "open, loses" if side.profit is not None and side.profit < 0 else "open"
@@ -193,7 +194,7 @@ def _side_json(rates: Rates, side: Side) -> dict[str, Any]:
         "vendor": side.vendor.name,
         "via": side.vendor.via,
         "open": side.open,
-        "guard": verdict(side) if side.price else side.locked or "no rate for it",
+        "guard": verdict(side),
         "cost": _price_json(rates, side.price) if side.price else None,
         "profit": None if side.profit is None else plain(side.profit),
         "margin_percent": None if side.margin is None else percent(side.margin).removesuffix(" %"),

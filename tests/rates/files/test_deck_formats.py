@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from datetime import date, datetime, timezone
 from decimal import Decimal
@@ -185,3 +186,27 @@ def test_the_table_takes_no_amount_that_it_cannot_hold():
     fine = replace(rates()[0], connect=Decimal("1E-9"), mark=Mark("decks/x.csv", 7, 1))
     with pytest.raises(VosctlError, match=r"decks/x\.csv:7:1: 0\.000000001 has more than 8 decimals"):
         deck_table([Deck("v", {}, MARK, entries=(*rates(), fine))])
+
+
+@pytest.mark.parametrize(("name", "package"), [("v.xlsx", "openpyxl"), ("v.parquet", "pyarrow")])
+def test_without_the_extra_its_name_is_said(
+    name: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write_file(name.partition(".")[2], rates(), tmp_path / name)
+    write_file("csv", rates(), tmp_path / "v.csv")
+    monkeypatch.setitem(sys.modules, package, None)
+    for form in (
+        lambda: read(tmp_path / name, {}, MARK),
+        lambda: write_file(name.partition(".")[2], rates(), tmp_path / name),
+    ):
+        with pytest.raises(VosctlError, match=rf"needs {package}") as error:
+            form()
+        assert error.value.hint == "pip install 'vosctl[rates]'"
+    assert len(read(tmp_path / "v.csv", {}, MARK).rows) == 4
+
+
+def test_headings_above_columns_that_are_numbered(tmp_path: Path):
+    (tmp_path / "v.csv").write_text("a,b\n44,0.01\n,closed\nx,-\n")
+    reading = read(tmp_path / "v.csv", {"columns": {"prefix": 1, "rate": 2}}, MARK)
+    assert [(note.line, note.kind) for note in reading.notes] == [(1, "aside"), (3, "refused"), (4, "aside")]
+    assert len(reading.rows) == 1

@@ -16,7 +16,7 @@ from vosctl.rates.files.duplicates import settle
 from vosctl.rates.files.heads import Head, find_head
 from vosctl.rates.files.layout import Layout, layout_of
 from vosctl.rates.files.prefixes import Codes, read_codes, read_pair
-from vosctl.rates.files.prices import decimal_mark
+from vosctl.rates.files.prices import decimal_mark, is_blocked
 from vosctl.rates.files.reading import Counts, Note, Reading
 from vosctl.rates.files.table import Row, Table, is_blank, table_of
 from vosctl.rates.files.terms import PRICES, OtherCurrencyError, Terms, read_terms
@@ -205,8 +205,9 @@ class _Reader:
             self.refused[line] = reason
 
     def _says_anything(self, cells: Sequence[str]) -> bool:
-        rate = self.head.places["rate"][0]
-        return bool(cells[rate].strip()) or any(_DIGIT.search(cells[place]) for place in self._prefix)
+        rate = cells[self.head.places["rate"][0]]
+        prefixes = [cells[place] for place in self._prefix]
+        return is_blocked(rate) or any(_DIGIT.search(cell) for cell in (rate, *prefixes))
 
     def _refuse_currencies(self) -> None:
         names = ", ".join(sorted(self.currencies))

@@ -21,6 +21,7 @@ MODULES = {
     "margin": "margin",
     "quote": "quote",
     "routes": "routes",
+    "reconcile": "reconciling",
     "report": "reporting",
     "simulate": "simulating",
 }

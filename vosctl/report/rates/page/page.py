@@ -35,17 +35,10 @@ class Charts:
 
 def page(made: Made, charts: Charts, *, about: str) -> str:
     """Return the page; ``about`` says which calls it is of."""
-    import jinja2  # noqa: PLC0415  only for this
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resources.templates() / "rates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters.update(figure=_figure, clip=_clip)
     days = [(str(day), _amount(margin)) for day, _, _, margin in charts.days.rows]
     destinations = [(str(name), _amount(margin)) for name, _, _, margin in charts.destinations.rows]
-    return environment.get_template("report.html.j2").render(
+    return rendered(
+        "report.html.j2",
         title=made.report.title,
         about=about,
         currency=made.currency,
@@ -58,6 +51,19 @@ def page(made: Made, charts: Charts, *, about: str) -> str:
         total=_cells(made, made.total, made.keys),
         keys=made.keys,
     )
+
+
+def rendered(template: str, **values: Any) -> str:
+    """Return a page of ``templates/rates``."""
+    import jinja2  # noqa: PLC0415  only for this
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(resources.templates() / "rates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(figure=_figure, clip=_clip)
+    return str(environment.get_template(template).render(**values))
 
 
 def _tiles(total: tuple[Value, ...]) -> Iterator[dict[str, Any]]:

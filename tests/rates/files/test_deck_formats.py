@@ -103,6 +103,7 @@ WRONG = {
     "typo.csv": (b"code,price\n44,1\n", {"columns": {"prefix": "code", "rate": "prise"}}, r"no column 'prise' \(did you mean 'price'\?\)"),
     "half.csv": (b"code,price\n44,1\n", {"columns": {"prefix": "code"}}, "does not say which column is rate"),
     "field.csv": (b"code,price\n44,1\n", {"columns": {"prefx": "code", "rate": "price"}}, "no 'prefx'.*'prefix'"),
+    "several.csv": (b"code,price\n44,1\n", {"columns": {"prefix": "code", "rate": ["code", "price"]}}, "rate has 2 headings"),
     "choice.csv": (b"prefix,rate\n44,1\n", {"dash": "maybe"}, "dash: maybe is unknown"),
     "bytes.csv": (bytes(range(256)) * 9, {}, "is no text"),
     "ascii.csv": ("prefix,rate,destination\n41,1,Zürich\n".encode(), {"encoding": "ascii"}, "is not in ascii"),

@@ -64,6 +64,10 @@ def layout_of(mapping: Mapping[str, object]) -> Layout:
     if lacking:
         raise DeckFileError(f"columns does not say which column is {' and '.join(lacking)}",
                             hint=f"as columns: {{{lacking[0]}: the heading}}")  # fmt: skip
+    several = [name for name, headings in columns.items() if len(headings) > (2 if name == "prefix" else 1)]
+    if several:
+        raise DeckFileError(f"columns: {several[0]} has {len(columns[several[0]])} headings",
+                            hint="one; prefix may have two, for country code and area codes")  # fmt: skip
     chosen = {key: _choice(mapping, key, known) for key, known in _CHOICES.items()}
     separator = _text(mapping, "separator")
     return Layout(

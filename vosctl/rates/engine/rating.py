@@ -16,7 +16,7 @@ from typing import Any
 from vosctl.rates.engine.amounts import Terms
 from vosctl.rates.engine.packages import needed
 from vosctl.rates.engine.rated import RATED
-from vosctl.rates.engine.statement import Candidate, needed_calls, rated_query
+from vosctl.rates.engine.statement import DESTINATIONS, PREFIXES, Candidate, needed_calls, rated_query
 from vosctl.rates.engine.tariff import Span, Tariff, moment_of
 from vosctl.rates.lookup.keys import NONE
 from vosctl.site.decks import Deck, Rates
@@ -24,6 +24,7 @@ from vosctl.site.decks import Deck, Rates
 BATCH = 1 << 17
 _LOOKED_UP = "looked_up"
 _NUMBERS = count(1)
+_FEW = 8  # up to so many names are compared one by one faster than an enumeration finds them
 _GROUP = Candidate("customer", "customer", "customer_deck")
 _ACCOUNT = Candidate("account", "customer", "customer || ' (private)'")
 _PHONE = Candidate("phone", "customer", "caller || ' (private)'")
@@ -122,7 +123,7 @@ class Rating:
             moments = batch.column("vos_moment").to_numpy()
             for each in candidates:
                 deck_of = batch.column(f"{each.name}_deck_number").to_numpy()
-                found = _looked_up(pa, self._tariffs[each.side], deck_of, moments, text)
+                found = _looked_up(self._tariffs[each.side], deck_of, moments, text, columns)
                 names += [f"{each.name}_{name}" for name in found]
                 arrays += found.values()
             return pa.RecordBatch.from_arrays(arrays, names=names)
@@ -131,16 +132,22 @@ class Rating:
         return pa.RecordBatchReader.from_batches(schema, _in_parallel(look_up, source, self._threads))
 
 
-def _looked_up(pa: Any, tariff: Tariff, deck_of: Any, moments: Any, text: Any) -> dict[str, Any]:
+def _looked_up(
+    tariff: Tariff, deck_of: Any, moments: Any, text: Any, columns: Collection[str]
+) -> dict[str, Any]:
     """Return the columns of one candidate that the statement needs of each call's row."""
+    pa = needed("pyarrow")
     rows = tariff.find(deck_of, moments, text)
-    names = pa.array(tariff.destinations, pa.string())
-    return {
+    found = {
         "term": pa.array(tariff.terms_of(rows, deck_of)),
         "factor": pa.array(tariff.factors_of(deck_of)),
-        "length": pa.array(tariff.lengths_of(rows)),
-        "destination": pa.DictionaryArray.from_arrays(pa.array(tariff.destinations_of(rows)), names),
     }
+    if PREFIXES.intersection(columns):
+        found["length"] = pa.array(tariff.lengths_of(rows))
+    if DESTINATIONS.intersection(columns):
+        codes = pa.array(tariff.destinations_of(rows))
+        found["destination"] = pa.DictionaryArray.from_arrays(codes, tariff.destinations)
+    return found
 
 
 def _deck_number(candidate: Candidate, decks: Sequence[str]) -> str:
@@ -148,6 +155,9 @@ def _deck_number(candidate: Candidate, decks: Sequence[str]) -> str:
     own = f"as {candidate.name}_deck_number"
     if not decks:
         return f"{NONE}::uinteger {own}"
+    if len(decks) <= _FEW:
+        whens = " ".join(f"when {text(name)} then {number}" for number, name in enumerate(decks))
+        return f"(case {candidate.deck} {whens} else {NONE} end)::uinteger {own}"
     names = ", ".join(text(name) for name in decks)
     return (
         f"coalesce(enum_code(try_cast({candidate.deck} as enum({names})))::uinteger, {NONE}::uinteger) {own}"

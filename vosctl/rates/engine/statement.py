@@ -10,7 +10,8 @@ from vosctl.rates.engine.rated import CALLS, RATED
 
 # What a candidate has, and the column of a rated call that it becomes for its side.
 _PARTS = ("state", "source", "prefix", "destination", "seconds", "total", "net")
-_PREFIXES = {"customer_prefix", "vendor_prefix"}
+PREFIXES = {"customer_prefix", "vendor_prefix"}
+DESTINATIONS = {"customer_destination", "vendor_destination"}
 _SOURCES = {"customer_source", "vendor_source"}
 _MONEY = {"customer": "revenue", "vendor": "expense"}
 
@@ -26,7 +27,7 @@ class Candidate:
 
 def needed_calls(columns: Collection[str]) -> list[str]:
     """Return the columns of a call that a rated call with ``columns`` is made of."""
-    always = {"duration_ms", "callee"} if _PREFIXES.intersection(columns) else {"duration_ms"}
+    always = {"duration_ms", "callee"} if PREFIXES.intersection(columns) else {"duration_ms"}
     return [name for name in CALLS if name in columns or name in always]
 
 
@@ -44,10 +45,7 @@ def rated_query(
     priced = ", ".join(
         [
             "*",
-            *(
-                _priced(each, terms[each.side], prefixes=bool(_PREFIXES.intersection(columns)))
-                for each in candidates
-            ),
+            *(_priced(each, terms[each.side], columns) for each in candidates),
         ]
     )
     query = f"select {stepped} from (select {', '.join(joined)} from looked_up {joins})"
@@ -61,17 +59,18 @@ def rated_query(
     return f"select {chosen} from ({query})"
 
 
-def _priced(candidate: Candidate, terms: Terms, *, prefixes: bool) -> str:
+def _priced(candidate: Candidate, terms: Terms, columns: Collection[str]) -> str:
     """Return SQL of what a candidate comes to; null where its row is blocked or there is none."""
     own = candidate.name
     rated = f"case when {terms.rated(own)} then"
     parts = {
         "state": terms.state(own),
-        "prefix": f"{rated} left(callee, {own}_length) end" if prefixes else "null",
         "seconds": f"{rated} {terms.seconds(own)} end",
         "total": f"{rated} {terms.amount(own, 'total')} end",
         "net": f"{rated} {terms.amount(own, 'net' if terms.taxed else 'total')} end",
     }
+    if PREFIXES.intersection(columns):
+        parts["prefix"] = f"{rated} left(callee, {own}_length) end"
     return ", ".join(f"{sql} as {own}_{part}" for part, sql in parts.items())
 
 

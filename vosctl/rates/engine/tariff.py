@@ -143,7 +143,7 @@ class Tariff:
         self._length_of = np.array([*(len(row.prefix) for row in self._rows), 0], np.uint8)
         names: dict[str, int] = {"": 0}
         codes = [names.setdefault(row.destination, len(names)) for row in self._rows]
-        self.destinations = list(names)
+        self.destinations = needed("pyarrow").array(list(names), needed("pyarrow").string())
         self._factor_of = np.array([*self.first_factor, 0], np.int32)
         self._destination_of = np.array([*codes, 0], np.int32)
 

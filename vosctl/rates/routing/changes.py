@@ -138,9 +138,11 @@ class _Pair:
 
 def _moves(old: _Side, new: _Side, four: tuple[int, ...]) -> Iterator[tuple[Kind, str, str]]:
     before, after = old.route(*four[:2]), new.route(*four[2:])
-    if after is None or before == after:
+    if before == after:
         return
     yield Kind.CHANGED, "", ""
+    if after is None:
+        return
     was, now = _locks(before), _locks(after)
     for vendor, reason in now.items():
         if reason and was.get(vendor) == 0:

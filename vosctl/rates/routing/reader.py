@@ -111,6 +111,7 @@ class RouteFile:
             raise RouteFileError(f"its version is {self.version}; this reader knows {VERSION}")
         if size != len(self.data):
             raise RouteFileError(f"it has {len(self.data)} of {size} bytes")
+        self._rates: dict[int, Rate] = {}
         self.currency = currency.rstrip(b"\0").decode()
         directory = (SECTION.unpack_from(self.data, start + SECTION.size * at) for at in range(sections))
         self.sections = {
@@ -199,10 +200,14 @@ class RouteFile:
 
     def rate(self, number: int) -> Rate:
         """Return a rate by its number."""
-        *charged, currency, flags, _ = self._record("RATE", RATE, number)
-        code = self._text(self._record("CURR", CURRENCY, currency)[0])
-        rate, first, connect, minimum, cycle, seconds, grace, free = charged
-        return Rate(rate, first, connect, minimum, cycle, seconds, grace, free, code, bool(flags & 1))
+        known = self._rates.get(number)
+        if known is None:
+            *charged, currency, flags, _ = self._record("RATE", RATE, number)
+            code = self._text(self._record("CURR", CURRENCY, currency)[0])
+            rate, first, connect, minimum, cycle, seconds, grace, free = charged
+            known = Rate(rate, first, connect, minimum, cycle, seconds, grace, free, code, bool(flags & 1))
+            self._rates[number] = known
+        return known
 
     def worth(self, currency: str) -> str:
         """Return what one unit of a rate's currency is in the file's, as it is written; raises KeyError."""

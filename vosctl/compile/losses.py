@@ -14,7 +14,7 @@ from vosctl.site.model import Site
 from vosctl.site.problems import Problem, Problems, Severity
 from vosctl.site.suggest import listed
 
-MOST_ROWS = 2_000_000
+MOST_ROWS = 1_000_000
 _SHOWN = 3
 
 

@@ -38,7 +38,10 @@ def losses(seller: Seller, vendors: Sequence[Vendor], when: datetime) -> Iterato
             continue
         seen.add(vendor.name)
         worths = seller.worth, vendor.worth
+        alike = seller.worth == vendor.worth
         for prefix, sold, cost in pairs(seller.deck.at(when), vendor.deck.at(when)):
+            if alike and cost.rate <= sold.rate:
+                continue
             amount = None if sold.blocked or cost.blocked else loss(sold, cost, worths)
             if amount is None:
                 continue

@@ -54,6 +54,8 @@ def rated_calls(seed: int, count: int) -> list[dict[str, Any]]:
             vendor_destination=rng.choice(("Germany", "Italy")),
             customer_prefix=rng.choice(("49", "39", None)),
             vendor_prefix=rng.choice(("49", "39")),
+            customer_source=rng.choice(("retail", "wholesale", None)),
+            vendor_source=rng.choice(("orbit", "polar")),
             agent=rng.choice(("lee", "kim", None)),
             pdd_ms=rng.choice((None, rng.randrange(9000))),
             cause=cause,

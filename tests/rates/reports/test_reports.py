@@ -13,7 +13,7 @@ from vosctl.rates.engine.rated import RATED
 from vosctl.rates.reports.catalogue import REPORTS
 from vosctl.rates.reports.run import Made, Request, on_engine
 from vosctl.rates.reports.scope import Scope
-from vosctl.site.decks import Agent, Rates
+from vosctl.site.decks import Agent, Commitment, Deck, Rates
 from vosctl.site.tree import Mark
 
 EURO = 10**8
@@ -140,6 +140,21 @@ def test_who_owes_whom_where_a_party_is_customer_and_vendor(made: Any):
         ("acme", Decimal("0.30"), Decimal(0), Decimal("0.30")),
         ("polar", Decimal(0), Decimal("0.10"), Decimal("-0.10")),
         ("orbit", Decimal(0), Decimal("0.15"), Decimal("-0.15")),
+    ]
+
+
+def test_what_a_months_commitment_asks_on_top(made: Any):
+    mark = Mark("a.yml", 1, 1)
+    orbit = Deck("orbit", {}, mark, currency="USD", commitment=Commitment(minutes=100, rate=Decimal("0.01")))
+    retail = Deck("retail", {}, mark, commitment=Commitment(amount=Decimal(1)))
+    rates = Rates("EUR", {"retail": retail}, {"orbit": orbit}, {"USD": Decimal("0.5")})
+    calls = [{**each, "customer_source": "retail", "vendor_source": each["vendor"]} for each in CALLS]
+    found = made("commitments", calls, rates)
+    assert rows(found, "period", "side", "deck", "sold", "bought", "owed on top") == [
+        # 95 of 100 minutes are missing, at 0.01 USD
+        ("2026-10", "vendor", "orbit", Decimal(0), Decimal("0.15"), Decimal("0.475")),
+        ("2026-10", "vendor", "polar", Decimal(0), Decimal("0.1"), Decimal(0)),
+        ("2026-10", "customer", "retail", Decimal("0.25"), Decimal(0), Decimal("0.75")),
     ]
 
 

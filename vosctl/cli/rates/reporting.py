@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vosctl.rates.reports.run import Made, Request
 
 NAMES = ("revenue", "gateway-bill", "clearing-account", "clearing-gateway", "agent-income", "settlement",
-         "deviation", "failed", "margin", "trend")  # fmt: skip
+         "commitments", "deviation", "failed", "margin", "trend")  # fmt: skip
 _SHOWN = 40
 
 
@@ -64,6 +64,7 @@ def report_command(
     clearing-gateway  the same by gateway, with ASR, ACD and PDD
     agent-income      what agents brought, and their share
     settlement        both ways, by party
+    commitments       what decks' months come to, and what is owed on top
     deviation         what the switch billed beside what the decks say
     failed            failed calls by reason, and what they cost
     margin            by customer, vendor and destination

@@ -30,7 +30,11 @@ _MARGIN = (money("revenue"), money("expense"), money("margin"), MARGIN_SHARE)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One report; ``keys`` are columns of a rated call, ``first`` the figure that rows are ordered by, the highest first."""
+    """One report; ``keys`` are columns of a rated call, ``first`` the figure that rows are ordered by, the highest first.
+
+    ``sides``: a row for each value of the customers' and of the vendors' column, with what was sold and what bought.
+    ``commission`` and ``owed`` add what agents get, and what a month's commitment asks on top.
+    """
 
     name: str
     title: str
@@ -38,7 +42,8 @@ class Report:
     figures: tuple[Figure, ...]
     first: str
     commission: bool = False
-    balance: bool = False
+    owed: bool = False
+    sides: tuple[str, str] | None = None
 
     @property
     def sums(self) -> tuple[str, ...]:
@@ -78,7 +83,15 @@ _ALL = (
             minutes("bought minutes", "vendor_seconds"), money("payable", "expense_total"),
             money("balance", "revenue_total", less=("expense_total",)),
         ),
-        "balance", balance=True,
+        "balance", sides=("customer", "vendor"),
+    ),
+    Report(
+        "commitments", "Months and what was committed to", ("side", "deck"),
+        (
+            minutes("sold minutes", "customer_seconds"), money("sold", "revenue"),
+            minutes("bought minutes", "vendor_seconds"), money("bought", "expense"),
+        ),
+        "bought", owed=True, sides=("customer_source", "vendor_source"),
     ),
     Report(
         "deviation", "Rate deviation", ("customer", "vendor", "customer_destination"),

@@ -13,8 +13,10 @@ from vosctl.rates.reports.measures import MEASURES, WIDE
 from vosctl.rates.reports.scope import Scope
 
 _TYPES = {"VARCHAR": "string", "BIGINT": "int64", "INTEGER": "int32", "TIMESTAMP": "timestamp(6)"}
-_SOLD = ("customer_seconds", "revenue_total")
-_BOUGHT = ("vendor_seconds", "expense_total")
+_OF_SIDE = {
+    "customer": ("customer_seconds", "revenue", "revenue_total"),
+    "vendor": ("vendor_seconds", "expense", "expense_total"),
+}
 CALLS = "rated_calls"
 
 
@@ -30,11 +32,10 @@ def expression(report: Report, calls: Any, scope: Scope, period: str, span: tupl
     ``span`` are the first and the last call's beginnings.
     """
     chosen = scope.of(calls)
-    if report.balance:
-        return _balance(report, chosen, scope, period, span)
+    if report.sides:
+        return _both_sides(report, report.sides, chosen, _time(scope, chosen, period, span))
     keys = {name: _said(chosen, name) for name in report.keys}
-    if period:
-        keys = {PERIOD: scope.period(chosen, period, span), **keys}
+    keys = {**_time(scope, chosen, period, span), **keys}
     sums = {name: MEASURES[name](chosen) for name in report.sums}
     return chosen.group_by(**keys).aggregate(**sums) if keys else chosen.aggregate(**sums)
 
@@ -48,24 +49,29 @@ def _said(calls: Any, column: str) -> Any:
     return (said == "").ifelse(prefix, said)
 
 
-def _balance(report: Report, chosen: Any, scope: Scope, period: str, span: tuple[datetime, datetime]) -> Any:
-    """Return what each party bought and sold: somebody may be customer and vendor."""
-    time = {PERIOD: scope.period(chosen, period, span)} if period else {}
+def _time(scope: Scope, calls: Any, period: str, span: tuple[datetime, datetime]) -> dict[str, Any]:
+    return {PERIOD: scope.period(calls, period, span)} if period else {}
+
+
+def _both_sides(report: Report, sides: tuple[str, str], chosen: Any, time: Mapping[str, Any]) -> Any:
+    """Return what each party, or each deck, bought and sold: a party may be customer and vendor."""
     sums = {name: MEASURES[name](chosen) for name in report.sums}
-    pairs = chosen.group_by(
-        customer=_said(chosen, "customer"), vendor=_said(chosen, "vendor"), **time
-    ).aggregate(**sums)
-    sides = [_side(pairs, report, side, time) for side in ("customer", "vendor")]
-    both = sides[0].union(sides[1])
-    keys = [*time, "party"]
-    return both.group_by(keys).aggregate(**{name: both[name].sum() for name in report.sums})
+    ends = {side: _said(chosen, column) for side, column in zip(_OF_SIDE, sides, strict=True)}
+    pairs = chosen.group_by(**ends, **time).aggregate(**sums)
+    first, second = (_side(pairs, report, side, time) for side in _OF_SIDE)
+    both = first.union(second)
+    return both.group_by([*time, *report.keys]).aggregate(**{name: both[name].sum() for name in report.sums})
 
 
 def _side(pairs: Any, report: Report, side: str, time: Mapping[str, Any]) -> Any:
-    own = _SOLD if side == "customer" else _BOUGHT
-    zero = needed("ibis").literal(0).cast(WIDE)
-    columns = {name: pairs[name].cast(WIDE) if name in own else zero for name in report.sums}
-    return pairs.select(party=pairs[side], **{name: pairs[name] for name in time}, **columns)
+    literal = needed("ibis").literal
+    names = {"side": literal(side), report.keys[-1]: pairs[side]}
+    columns = {
+        name: pairs[name].cast(WIDE) if name in _OF_SIDE[side] else literal(0).cast(WIDE)
+        for name in report.sums
+    }
+    chosen = {name: names[name] for name in report.keys}
+    return pairs.select(**chosen, **{name: pairs[name] for name in time}, **columns)
 
 
 def columns(report: Report, scope: Scope, period: str) -> set[str]:

@@ -15,10 +15,10 @@ from vosctl.rates.engine.rating import Rating, Survey
 from vosctl.rates.reports.catalogue import PERIOD, Report
 from vosctl.rates.reports.expressions import CALLS, calls_table, columns, expression
 from vosctl.rates.reports.figures import Kind, Value
-from vosctl.rates.reports.scope import SHOWN, Scope
-from vosctl.site.decks import Rates, Rounding
+from vosctl.rates.reports.scope import MONTH, SHOWN, Scope
+from vosctl.site.decks import Commitment, Rates, Rounding
 
-COMMISSION = "commission"
+COMMISSION, OWED = "commission", "owed on top"
 _PARTS = 100 * UNIT
 
 
@@ -50,6 +50,10 @@ class Request:
     scope: Scope
     period: str = ""
     order: str = ""
+
+    def __post_init__(self) -> None:
+        if self.report.owed and not self.period:
+            object.__setattr__(self, "period", MONTH)  # a commitment is a month's
 
 
 def on_rating(rating: Rating, calls: str, found: Survey, request: Request, rates: Rates) -> Made:
@@ -89,11 +93,12 @@ def made_of(table: Any, request: Request, rates: Rates) -> Made:
     rows = [(group, (*group.keys, *(figure.of(group.sums) for figure in figures))) for group in groups]
     everything = _added(groups, report.sums)
     total: tuple[Value, ...] = tuple(figure.of(everything) for figure in figures)
-    if report.commission:
-        names.append(Column(COMMISSION, Kind.MONEY))
-        shares = [_commission(group, report, rates) for group, _ in rows]
-        rows = [(group, (*row, part)) for (group, row), part in zip(rows, shares, strict=True)]
-        total = (*total, sum(shares, Decimal(0)))
+    for wanted, name, amount in ((report.commission, COMMISSION, _commission), (report.owed, OWED, _owed)):
+        if wanted:
+            names.append(Column(name, Kind.MONEY))
+            amounts = [amount(group, report, rates) for group, _ in rows]
+            rows = [(group, (*row, part)) for (group, row), part in zip(rows, amounts, strict=True)]
+            total = (*total, sum(amounts, Decimal(0)))
     at = _place(names, request.order or report.first)
     ordered = sorted(
         (row for _, row in rows), key=lambda row: _rank(row, at, bool(request.period), len(keys))
@@ -132,6 +137,19 @@ def _commission(group: _Group, report: Report, rates: Rates) -> Decimal:
         return Decimal(0)
     base = group.sums["margin" if agent.of_margin else "revenue"]
     return divide(max(base, 0) * agent.commission, Decimal(_PARTS), Rounding(UNIT_PLACES))
+
+
+def _owed(group: _Group, report: Report, rates: Rates) -> Decimal:
+    """Return what a month's commitment asks beyond its calls, in the site's currency; nothing without one."""
+    side, name = group.keys[-len(report.keys) :]
+    deck = (rates.groups if side == "customer" else rates.clearing).get(name)
+    if deck is None or deck.commitment is None:
+        return Decimal(0)
+    seconds, amount = ("customer_seconds", "revenue") if side == "customer" else ("vendor_seconds", "expense")
+    worth, committed = rates.worth(deck), deck.commitment
+    here = Commitment(committed.amount * worth, committed.minutes, committed.rate * worth)
+    missing = here.missing(Decimal(group.sums[amount]) / UNIT, Decimal(group.sums[seconds]) / 60)
+    return divide(missing, Decimal(1), Rounding(UNIT_PLACES))
 
 
 def _place(columns: Sequence[Column], name: str) -> int:

@@ -125,7 +125,8 @@ def _file(file: File, state: FileState, observed: Observed, key: bytes | None) -
         notes.append("is no regular file now")
     elif state.content is None:
         diff = ()
-        notes.append("the old content is too long to show")
+        hint = "; vosctl diff HEAD --nodes tells what changes" if file.words else ""
+        notes.append(f"the old content is too long to show{hint}")
     else:
         diff = unified(state.content, file.content, name=file.path)
     moved = (

@@ -13,6 +13,7 @@ from vosctl.site.calendar import Calendar
 from vosctl.site.tree import Mark
 
 _ZERO = Decimal(0)
+_DIGITS = 20  # the longest prefix
 _ONE = Decimal(1)
 _EVER = datetime.min.replace(tzinfo=timezone.utc)
 
@@ -135,6 +136,9 @@ class Deck:
 
     def find(self, number: str, when: datetime) -> Rate | None:
         """Return the row with the longest prefix of ``number`` at a moment, or None."""
+        if not self.entries:  # a table of its own by prefix would double what a big deck takes
+            found = (self.rows.get(number[:length]) for length in range(min(len(number), _DIGITS), -1, -1))
+            return next((row for row in found if row is not None), None)
         section = self.section(when)
         for length in range(min(len(number), self._longest), -1, -1):
             held = [row for row in self._by_prefix.get(number[:length], ()) if row.holds(when, section)]

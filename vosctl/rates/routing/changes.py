@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,7 +16,17 @@ from vosctl.rates.lookup.keys import KEY, NONE, unpack
 from vosctl.rates.routing.bulk import Column
 from vosctl.rates.routing.lookup import RouteTables
 from vosctl.rates.routing.native import bulk
-from vosctl.rates.routing.reader import EPOCH, RATE, REASONS, Offer, Rate, Route
+from vosctl.rates.routing.reader import (
+    CELL,
+    EPOCH,
+    OFFER,
+    RATE,
+    REASONS,
+    Offer,
+    Rate,
+    Route,
+    Vendor,
+)
 from vosctl.rates.routing.terms import decoded
 from vosctl.site.decks import Rate as Row
 from vosctl.site.decks import Rounding
@@ -100,10 +111,52 @@ class _Side:
         return self._known[key]
 
 
+class _Common:
+    """Numbers that both files share: equal ones mean the same rates, the same verdicts, the same offers."""
+
+    def __init__(self) -> None:
+        self._rates: dict[tuple[bytes, str, str], int] = {}
+        self._cells: dict[tuple[int, bytes], int] = {}
+        self._lists: dict[tuple[tuple[Vendor, ...], bytes], int] = {}
+
+    def numbers(self, file: RouteTables) -> tuple[Column, Column]:
+        """Return the common number of each of a file's cells, and of each of its lists."""
+        parts = {name: content.tobytes() for name, (_, content) in file.sections.items() if name in _READ}
+        rates = array("I", (self._rate(file, *each) for each in _cut(parts["RATE"], RATE.size)))
+        reasons = list(_cut(parts["LOCK"], len(file.vendors)))
+        cells = (
+            self._cells.setdefault((rates[rate], reasons[why][1] if reasons else b""), len(self._cells))
+            for rate, why in CELL.iter_unpack(parts["CELL"])
+        )
+        words = array("I")
+        words.frombytes(parts["OFFR"])
+        words[1::2] = array("I", (each if each == NONE else rates[each] for each in words[1::2]))
+        lists = (
+            self._lists.setdefault((file.vendors, each), len(self._lists))
+            for _, each in _cut(words.tobytes(), OFFER.size * len(file.vendors))
+        )
+        return array("I", cells), array("I", lists)
+
+    def _rate(self, file: RouteTables, number: int, record: bytes) -> int:
+        code = file.rate(number).currency
+        charged = record[:_CURRENCY] + record[_CURRENCY + 2 :], code, file.worth(code)
+        return self._rates.setdefault(charged, len(self._rates))
+
+
+_READ = ("RATE", "LOCK", "CELL", "OFFR")
+_CURRENCY = RATE.size - 8
+
+
+def _cut(content: bytes, size: int) -> Iterator[tuple[int, bytes]]:
+    return enumerate(content[at : at + size] for at in range(0, len(content), size or 1))
+
+
 class _Pair:
     def __init__(self, old: RouteTables, new: RouteTables, traffic: tuple[Traffic, ...]) -> None:
         self.keys = bulk().merge([each.sections["KEYS"][1].tobytes() for each in (old, new)])
         self.old, self.new = _Side(old, self.keys), _Side(new, self.keys)
+        common = _Common()
+        self.numbers = common.numbers(old), common.numbers(new)
         self.traffic = traffic
 
     def group(self, name: str, when: datetime, start: datetime | None) -> Iterator[Moved]:
@@ -111,13 +164,24 @@ class _Pair:
         columns = (*self.old.columns(name, when), *self.new.columns(name, when))
         told: dict[tuple[int, ...], list[tuple[Kind, str, str]]] = {}
         found: dict[tuple[Kind, str], Moved] = {}
-        for number, four in enumerate(zip(*columns, strict=True)):
+        for number in self._differing(columns):
+            four = tuple(column[number] for column in columns)
             if four not in told:
                 told[four] = list(_moves(self.old, self.new, four))
             for kind, vendor, why in told[four]:
                 moved = found.setdefault((kind, vendor), Moved(name, kind, vendor, start))
                 moved.prefixes[unpack(self.keys[KEY * number : KEY * number + KEY])] = why
         yield from found.values()
+
+    def _differing(self, columns: tuple[Column, ...]) -> Iterator[int]:
+        """Yield the numbers of prefixes whose cells or offers differ between the files."""
+        (old_cells, old_lists), (new_cells, new_lists) = self.numbers
+        for number, (cell, offers, other, others) in enumerate(zip(*columns, strict=True)):
+            if NONE in {cell, other}:
+                if cell != other:
+                    yield number
+            elif old_cells[cell] != new_cells[other] or old_lists[offers] != new_lists[others]:
+                yield number
 
     def minutes(self, group: str, prefixes: Iterable[str]) -> Decimal | None:
         """Return the minutes of a group's traffic to numbers that belong to prefixes."""

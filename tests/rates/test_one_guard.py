@@ -1,84 +1,51 @@
-"""What the compiler locks, a quote, a margin and the check of losses say of the example site: one guard, one order."""
+"""One function locks: where it says something else, compiler, quote, ways, checks, margins, reviews and plans all follow."""
 
 from __future__ import annotations
 
-import random
 from datetime import datetime, timezone
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
+from site_samples import deck, guard, node, site, vendor
 
-from vosctl.compile.routes import PATH, sellers, vendors
-from vosctl.compile.site import compile_site
+from vosctl.compile.memo import Memo
+from vosctl.compile.routes import files, sellers, source, vendors
+from vosctl.rates import guard as the_guard
 from vosctl.rates.losses import losses
-from vosctl.rates.margins import Question, margins
 from vosctl.rates.pricing import Caller
 from vosctl.rates.quote import Call, quote
-from vosctl.rates.routing.reader import UNIT, RouteFile
-from vosctl.site.read import SiteOptions, read_site
+from vosctl.rates.routing.reader import RouteFile
+from vosctl.rates.routing.words import lines
+from vosctl.rates.ways import from_file, from_site
+from vosctl.site.decks import Rates
 
-PLAYBOOK = Path(__file__).parents[2] / "playbooks/site.yml"
-NOW = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
-MINUTE = Decimal(60)
-
-
-@pytest.fixture(scope="module")
-def site():
-    return read_site(SiteOptions(playbook=PLAYBOOK))[0]
+NOON = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
 
 
-@pytest.fixture(scope="module", params=["edge-a", "edge-b"])
-def edge(site, request):
-    node = site.nodes[request.param]
-    files = {file.path: file.content for file in compile_site(site, release=None)[node.name].files}
-    return node, vendors(site, node), RouteFile(files[PATH])
+def answers():
+    """Return who says that vendor far, dearer than what the customer pays, is locked for 44."""
+    decks = Rates("EUR", {"gold": deck("gold", p44="0.02")}, {"cheap": deck("cheap", p44="0.03")})
+    made = node("edge-a", "10.231.0.2", (vendor("far", "192.0.2.20/32", guard=guard("0")),), rates=decks)
+    whole, call = site(made), Call("4412", NOON, Decimal(60))
+    (file,) = files(whole, made, Memo())
+    (seller,), offered = sellers(made), vendors(whole, made)
+    cheaper = Rates("EUR", {"gold": deck("gold", p44="0.05")}, decks.clearing)
+    before = node("edge-a", "10.231.0.2", tuple(made.gateways.values()), rates=cheaper)
+    (old,) = files(site(before), before, Memo())
+    told = " ".join(lines(old.content, file.content, source(whole, made), NOON)[0])
+    return {
+        "compiler": bool(RouteFile(file.content).find("gold", "4412", NOON).offers[0].reason),
+        "quote": not quote(decks, made.routing, offered, Caller(group="gold"), call).sides[0].open,
+        "ways": not from_site(whole, "4412", NOON)[0].usable,
+        "ways of the file": not from_file(file.content, "f", "4412", NOON)[0].usable,
+        "check": not list(losses(seller, offered, NOON)),
+        "plan and review": "becomes locked for 44" in told,
+        "no loss told": "sold at a loss" not in told,
+    }
 
 
-def numbers(group):
-    """Return numbers under the group's prefixes: all short tables, a sample of long ones, and a bit more of each."""
-    prefixes = sorted(group.rows)
-    chosen = random.Random(5).sample(prefixes, min(len(prefixes), 150))
-    return [prefix + more for prefix in chosen for more in ("", "0", "99123")]
-
-
-def quoted(node, sold, group, number):
-    found = quote(node.rates, node.routing, sold, Caller(group=group), Call(number, NOW, MINUTE))
-    return [
-        (side.vendor.name, side.vendor.via, bool(side.locked), side.price is not None) for side in found.sides
-    ]
-
-
-@pytest.mark.parametrize("group", ["wholesale", "retail"])
-def test_a_quote_has_the_compiled_order_and_locks(edge, group):
-    node, sold, file = edge
-    for number in numbers(node.rates.groups[group]):
-        compiled = [
-            (each.vendor.name, each.vendor.via, bool(each.reason), each.rate is not None)
-            for each in file.find(group, number, NOW).offers
-        ]
-        carrying = [each for each in compiled if not each[2] and each[3]]
-        asked = quoted(node, sold, group, number)
-        assert [each for each in asked if not each[2] and each[3]] == carrying, number
-        assert sorted(asked, key=str) == sorted(compiled, key=str), number
-
-
-@pytest.mark.parametrize("group", ["wholesale", "retail"])
-def test_losses_are_the_compiled_offers_that_cost_more(edge, group):
-    node, sold, file = edge
-    seller = next(each for each in sellers(node) if each.deck.name == group)
-    found = {(each.prefix, each.vendor.name): (each.amount, each.first) for each in losses(seller, sold, NOW)}
-    expected = {}
-    for each in margins(seller, sold, Question(NOW)):
-        way = file.find(group, each.prefix, NOW)
-        carrying = [offer for offer in way.offers if offer.rate is not None and not offer.reason]
-        assert (carrying[0].vendor.name if carrying else None) == (each.vendor and each.vendor.name), (
-            each.prefix
-        )
-        for offer in carrying:
-            amount = Decimal(way.rate.rate - offer.rate.rate) / UNIT
-            key = each.prefix, offer.vendor.name
-            if amount < 0 and key not in expected:
-                expected[key] = amount, offer.vendor.name == carrying[0].vendor.name
-    assert found == expected
-    assert bool(found) == (group == "retail")
+@pytest.mark.parametrize("locks", [True, False])
+def test_all_say_what_the_one_function_says(locks, monkeypatch):
+    if not locks:
+        monkeypatch.setattr(the_guard, "ceiling", lambda customer, guard: None)
+    assert answers() == dict.fromkeys(answers(), locks)

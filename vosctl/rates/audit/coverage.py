@@ -15,7 +15,7 @@ from vosctl.site.suggest import listed
 from vosctl.site.tree import Mark
 
 _SHOWN = 3
-_Path = tuple[str, Rate | None, tuple[Rate | None, ...]]
+_Path = tuple[str, Rate | None, list[Rate | None]]
 
 
 def coverage(seller: Seller, vendors: Sequence[Vendor], when: datetime) -> Iterator[Problem]:
@@ -45,15 +45,20 @@ def coverage(seller: Seller, vendors: Sequence[Vendor], when: datetime) -> Itera
 
 def walk(
     sold: Mapping[str, Rate], costs: Sequence[Mapping[str, Rate]]
-) -> Iterator[tuple[str, Rate, tuple[Rate | None, ...]]]:
+) -> Iterator[tuple[str, Rate, list[Rate | None]]]:
     """Yield each prefix at which one of the tables changes, where it is sold, with the row of each that prices it."""
-    path: list[_Path] = [("", None, (None,) * len(costs))]
-    for prefix in sorted({*sold, *(each for rows in costs for each in rows)}):
+    own: dict[str, list[tuple[int, Rate]]] = {prefix: [] for prefix in sold}
+    for number, rows in enumerate(costs):
+        for prefix, row in rows.items():
+            own.setdefault(prefix, []).append((number, row))
+    path: list[_Path] = [("", None, [None] * len(costs))]
+    for prefix in sorted(own):
         while not prefix.startswith(path[-1][0]):
             path.pop()
         _, price, known = path[-1]
-        price = sold.get(prefix, price)
-        known = tuple(rows.get(prefix, before) for rows, before in zip(costs, known, strict=True))
+        price, known = sold.get(prefix, price), list(known)
+        for number, row in own[prefix]:
+            known[number] = row
         path.append((prefix, price, known))
         if price is not None:
             yield prefix, price, known

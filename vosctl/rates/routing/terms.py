@@ -72,9 +72,9 @@ class Terms:
             records[_CURRENCY_AT :: RATE.size] = bytes([own & 255]) * len(rows)
             records[_CURRENCY_AT + 1 :: RATE.size] = bytes([own >> 8]) * len(rows)
             return rows.keys_, self._store.add(bytes(records))
-        packed = _sorted(rows)
+        packed, encode = _sorted(rows), _Encoder(own)
         keys = b"".join(key for key, _ in packed)
-        return keys, self._store.add(b"".join(encoded(row, own) for _, row in packed))
+        return keys, self._store.add(b"".join(encode(row) for _, row in packed))
 
     def records(self) -> bytes:
         """Return all records."""
@@ -89,6 +89,24 @@ class Terms:
 
 def _sorted(rows: Mapping[str, Rate]) -> list[tuple[bytes, Rate]]:
     return sorted(((pack(prefix), row) for prefix, row in rows.items()), key=lambda pair: pair[0])
+
+
+class _Encoder:
+    """Encodes the rows of a deck, equal ones once: a sheet has many prefixes at few prices."""
+
+    def __init__(self, currency: int) -> None:
+        self._currency = currency
+        self._known: dict[tuple[object, ...], bytes] = {}
+
+    def __call__(self, row: Rate) -> bytes:
+        key = (
+            row.rate, row.first_rate, row.connect, row.minimum, row.cycle, row.first_seconds, row.grace,
+            row.free_seconds, row.blocked,
+        )  # fmt: skip
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = encoded(row, self._currency)
+        return known
 
 
 def encoded(row: Rate, currency: int = 0) -> bytes:

@@ -14,6 +14,8 @@ import yaml
 
 from vosctl.cli.main import run
 from vosctl.rates.autocreate import Goal, Wish, create
+from vosctl.rates.files import read
+from vosctl.report.rates.autocreate import as_csv
 from vosctl.site.decks import Deck, Rate, Rates, Rounding
 from vosctl.site.tree import Mark
 
@@ -119,6 +121,31 @@ def test_what_is_written_earns_what_was_wanted(kind, capsys):
     for prefix, each in rows.items():
         price = Decimal(str(each["rate"]))
         assert price * Decimal("0.75") >= costs[prefix] > (price - Decimal("0.00001")) * Decimal("0.75")
+
+
+def test_what_is_written_as_csv_is_read_as_it_was_made(tmp_path):
+    cost = row("44", "0.01", 6, first="0.02", first_seconds=30, connect="0.004", minimum=Decimal("0.008"), grace=3,
+               destination="Great Britain, all")  # fmt: skip
+    found = made([deck("a", cost, row("447", "0.03", 1))], Goal("margin", Decimal(25)))
+    path = tmp_path / "gold.csv"
+    path.write_text(as_csv(list(found.values())), encoding="utf-8")
+    reading = read(path, {}, MARK)
+    assert [note for note in reading.notes if note.kind in {"corrected", "refused"}] == []
+    for again in reading.rows:
+        own = found[again.prefix].rate
+        for field in (
+            "rate",
+            "cycle",
+            "first_seconds",
+            "connect",
+            "minimum",
+            "grace",
+            "free_seconds",
+            "destination",
+        ):
+            assert getattr(again, field) == getattr(own, field), field
+        assert not own.first_seconds or again.first_rate == own.first_rate
+    assert len(reading.rows) == 2
 
 
 def test_finer_steps_than_the_vendor_s_are_said(capsys):

@@ -19,8 +19,8 @@ from vosctl.compile.site import compile_site
 from vosctl.report.layers import as_json as layers_as_json
 from vosctl.report.layers import print_layers
 from vosctl.report.problems import as_json, print_problems, summarize
+from vosctl.site.clock import now
 from vosctl.site.model import Site
-from vosctl.site.objects.decks import now
 from vosctl.site.written import Places
 
 

@@ -13,9 +13,9 @@ from vosctl.rates.route import Seller, Vendor
 from vosctl.rates.routing.tables import Source, compile_tables
 from vosctl.rates.routing.words import lines
 from vosctl.rates.routing.write import write
+from vosctl.site.clock import now
 from vosctl.site.decks import Deck
 from vosctl.site.model import Gateway, GatewayType, Node, Site
-from vosctl.site.objects.decks import now
 
 PATH = "/etc/vosctl/routes.bin"
 

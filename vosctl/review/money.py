@@ -13,8 +13,8 @@ from vosctl.rates.routing.words import told
 from vosctl.review.decks import decks
 from vosctl.review.model import Area, Finding
 from vosctl.review.same import Sameness
+from vosctl.site.clock import now
 from vosctl.site.model import Node, Site
-from vosctl.site.objects.decks import now
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,13 +93,6 @@ class DeckShop:
         return None if text is None else self.shop.folder / text
 
 
-def now() -> datetime:
-    """Return the moment that a site is read at: SOURCE_DATE_EPOCH where it is set (reproducible-builds.org), else now."""
-    said = os.environ.get("SOURCE_DATE_EPOCH", "")
-    return datetime.fromtimestamp(int(said), timezone.utc) if said.isdigit() else datetime.now(timezone.utc)
-
-
-@lru_cache(maxsize=64)
 def _read(path: Path, _stamp: tuple[int, int] | None, mapping: str, mark: Mark) -> Reading:
     """Read a deck file once as long as it stays the same: nodes and runs of one process share it."""
     from vosctl.rates.files import read  # noqa: PLC0415  few sites have deck files

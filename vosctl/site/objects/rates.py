@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
+from vosctl.site.clock import now
 from vosctl.site.decks import Account, Agent, Package, Phone, Rates
 from vosctl.site.objects.calendars import build_calendars
-from vosctl.site.objects.decks import DeckShop, now, parse_percent
+from vosctl.site.objects.decks import DeckShop, parse_percent
 from vosctl.site.objects.fields import Fields, Workshop
 from vosctl.site.objects.rate_rows import parse_price
 from vosctl.site.suggest import did_you_mean, listed

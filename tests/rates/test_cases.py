@@ -25,7 +25,7 @@ from vosctl.rates.effective import Increment, Measured, effective
 from vosctl.rates.pricing import Caller, Used, prices
 from vosctl.rates.quote import share
 from vosctl.report.rates.figures import percent, rounded
-from vosctl.site.decks import Rate
+from vosctl.site.decks import Commitment, Rate
 from vosctl.site.read import SiteOptions, read_site
 from vosctl.site.tree import Mark
 
@@ -176,7 +176,13 @@ def _effective(terms, calls):
     return f"{rounded(found.rate, 6):f}"
 
 
+def _commitment(terms, _):
+    promised = Commitment(*(Decimal(terms.get(key, 0)) for key in ("amount", "minutes", "rate")))
+    return f"{rounded(promised.missing(Decimal(terms['billed']), Decimal(terms['used'])), 2):f}"
+
+
 FIGURES = {
+    "commitment": _commitment,
     "margin": lambda terms, _: _share(terms, "price"),
     "markup": lambda terms, _: _share(terms, "cost"),
     "autocreate": _autocreate,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
 from decimal import Decimal
 from typing import Any
@@ -51,14 +51,22 @@ class Line:
         return self.would.margin - self.was.margin
 
 
-def earned(connection: Any, calls: str, rates: Rates, by: str) -> dict[str, Earned]:
-    """Return what answered calls (SQL of a relation) earn by the decks of ``rates``, by customer, vendor or destination."""
+def earned(
+    connection: Any, calls: str, rates: Rates, by: str, note: Callable[[str], object] = str
+) -> dict[str, Earned]:
+    """Return what answered calls (SQL of a relation) earn by the decks of ``rates``, by customer, vendor or destination.
+
+    ``note`` is called with what the amounts do not hold.
+    """
     query = f"select * from ({calls}) where duration_ms > 0"  # noqa: S608  our own SQL
     needs = survey(connection, query)
     if needs is None:
         return {}
     key = KEYS[by]
-    table = Rating(connection, rates, needs).run(
+    rating = Rating(connection, rates, needs)
+    for each in rating.notes:
+        note(each)
+    table = rating.run(
         query,
         lambda rated: f"select coalesce({key}, ''), {_SUMS} from {rated} group by 1",  # noqa: S608
         columns={key, "duration_ms", "revenue", "expense", "margin"},

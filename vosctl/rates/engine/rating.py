@@ -68,6 +68,7 @@ class Rating:
         phones = [each.private for each in rates.phones.values() if each.private]
         groups = [deck for name, deck in rates.groups.items() if name in needs.customer_decks]
         vendors = [deck for name, deck in rates.clearing.items() if name in needs.vendor_decks]
+        self.notes = tuple(_notes([*groups, *accounts, *phones, *vendors], rates))
         self._candidates = [_GROUP, *[_ACCOUNT] * bool(accounts), *[_PHONE] * bool(phones), _VENDOR]
         self._tariffs: dict[str, Tariff] = {}
         self._terms: dict[str, Terms] = {}
@@ -130,6 +131,16 @@ class Rating:
 
         schema = look_up(pa.RecordBatch.from_pylist([], schema=source.schema)).schema
         return pa.RecordBatchReader.from_batches(schema, _in_parallel(look_up, source, self._threads))
+
+
+def _notes(decks: Sequence[Deck], rates: Rates) -> Iterator[str]:
+    """Yield what the amounts of calls do not hold, as it depends on all calls of a month."""
+    tiered = sorted(deck.name for deck in decks if deck.tiers)
+    if tiered:
+        yield f"discounts by volume are left out: {', '.join(tiered)}"
+    packed = sorted(account.name for account in rates.accounts.values() if account.packages)
+    if packed:
+        yield f"package minutes are left out: {', '.join(packed)}"
 
 
 def _looked_up(

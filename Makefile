@@ -16,7 +16,7 @@ setup: $(VENV)/.ready ## Make .venv, compile the data plane, install missing Deb
 $(VENV)/.ready: pyproject.toml requirements-dev.lock build_hook.py scripts/setup.sh vosctl/__init__.py $(PLANE)
 	@VENV=$(VENV) $(if $(PYTHON),PYTHON=$(PYTHON)) scripts/setup.sh
 
-$(VENV)/.ready-tests: $(VENV)/.ready scripts/setup.sh
+$(VENV)/.ready-tests: $(VENV)/.ready scripts/setup.sh requirements-spark.lock
 	@VENV=$(VENV) scripts/setup.sh tests
 
 demo: setup ## Apply the example site to two nodes, call through them, scan them. 40 seconds.

@@ -64,6 +64,7 @@ missing_for_tests() { # peers and tools that only tests, benches and fuzzers dri
     has systemd-analyze || printf ' systemd'
     has clang || printf ' clang'
     has ansible-vault || printf ' ansible-core'
+    has java || printf ' default-jre-headless'
     has debootstrap || printf ' debootstrap'
     has dnf || printf ' dnf'
     has rpmbuild || printf ' rpm'
@@ -137,6 +138,7 @@ if [ "${1:-}" = peers ]; then
 fi
 if [ "${1:-}" = tests ]; then
     install_packages missing_for_tests
+    "$VENV/bin/python" -m pip install -qq --disable-pip-version-check -r requirements-spark.lock
     touch "$VENV/.ready-tests"
     exit 0
 fi

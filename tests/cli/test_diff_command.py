@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -104,3 +105,24 @@ def test_outside_of_a_repository(tmp_path, monkeypatch, capsys):
     code, _, err = diff(capsys, "HEAD")
     assert code == 64
     assert "the current folder is in no git repository" in err
+
+
+def test_a_loss_with_its_traffic_fails_where_the_pipeline_asks(site, capsys, tmp_path):
+    """Vendor orbit, which no guard holds back, is the only one left for London below what wholesale pays."""
+    for old, new in (
+        ('"4420": {rate: 0.0072, cycle: 1}', '"4420": {rate: 0.0172, cycle: 1}'),
+        ('"4420": {rate: 0.0125, cycle: 1} # London', '"4420": {rate: 0.0052, cycle: 1} # London'),
+    ):
+        edit("inventory/group_vars/all/rates.yml", old, new)
+    Path("inventory/host_vars/edge-b.yml").write_text(
+        re.sub(r"    profit: .*\n", "", Path("inventory/host_vars/edge-b.yml").read_text())
+    )
+    traffic = tmp_path / "traffic.csv"
+    traffic.write_text("prefix,minutes,group\n44207,1500,wholesale\n4420,20.5,\n49,7,\n")
+    words = ("HEAD", "-l", "edge-a", "--traffic", str(traffic))
+    code, out, err = diff(capsys, *words, "--fail-on", "negative-margin")
+    assert (code, err) == (5, ""), err
+    told = next(line for line in out.splitlines() if "sold at a loss:" in line and "wholesale" in line)
+    assert "4420" in told
+    assert "1,520.5 minutes of traffic [negative-margin]" in told
+    assert diff(capsys, *words, "--fail-on", "no-route")[0] == 0

@@ -27,7 +27,6 @@ from vosctl.site.model import (
     Media,
     Node,
     PortRange,
-    ProfitGuard,
     ProxyMode,
     Qos,
     Relay,
@@ -35,6 +34,7 @@ from vosctl.site.model import (
     Site,
     Trunk,
 )
+from vosctl.site.routing import ProfitGuard
 from vosctl.site.tree import Mark
 
 MARK = Mark("inventory/group_vars/all.yml", 1, 1)

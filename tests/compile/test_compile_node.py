@@ -52,7 +52,7 @@ def test_all_that_a_node_gets(edge_a):
         "/etc/vosctl/firewall/sets",
         "/etc/vosctl/relay-keys.json",
         "/etc/vosctl/relay.json",
-        "/etc/vosctl/routes.json",
+        "/etc/vosctl/routes.bin",
     ]
     assert edge_a.packages == ("conntrack", "ipset", "iptables")
     assert edge_a.release is RELEASE
@@ -77,7 +77,7 @@ def test_a_node_without_relay_and_firewall_has_neither():
     plain = node("edge-a", "10.231.0.2", relay=relay("10.231.0.2", enabled=False))
     plain = replace(plain, firewall=replace(plain.firewall, enabled=False))
     desired = compile_site(site(plain), release=RELEASE)["edge-a"]
-    assert paths(desired) == ["/etc/sysctl.d/90-vosctl.conf", "/etc/vosctl/routes.json"]
+    assert paths(desired) == ["/etc/sysctl.d/90-vosctl.conf", "/etc/vosctl/routes.bin"]
     assert (desired.sets, desired.rulesets, desired.services, desired.packages) == ((), (), (), ())
     assert desired.release is None
     assert not [each.key for each in desired.sysctls if "conntrack" in each.key]

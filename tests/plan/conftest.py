@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from plan_samples import KEY, RULES, report
 
 from vosctl.compile.desired import Desired, File, Hook, IpSet, Release, Ruleset, Service, Sysctl
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "compile"))
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from site_samples import rate
 
-from vosctl.rates.billing import Rounding, begun_cycles, charge, divide
+from vosctl.rates.billing import begun_cycles, charge, divide
+from vosctl.site.decks import Rounding
 
 MONEY = st.decimals(min_value=0, max_value=1000, places=6, allow_nan=False)
 KINDS = [

@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 from site_samples import guard, rate
 
-from vosctl.rates.billing import Rounding
 from vosctl.rates.guard import lock, margin, profit
+from vosctl.site.decks import Rounding
 
 GOLD = rate("44", "0.0200")
 

@@ -1,87 +1,89 @@
 from __future__ import annotations
 
-import random
+from datetime import datetime, timezone
+from decimal import Decimal
 
-from hypothesis import given
-from hypothesis import strategies as st
 from site_samples import MARK, deck, guard, rate
 
-from vosctl.rates.guard import lock
-from vosctl.rates.route import Vendor, longest, table
+from vosctl.rates.route import Seller, Vendor, route
+from vosctl.site.calendar import Calendar, Window
 from vosctl.site.decks import Deck
+from vosctl.site.routing import OPEN, GatewayRouting, Quality, Routing
 
-PREFIXES = st.text(alphabet="0123", max_size=4)
-ROWS = st.dictionaries(PREFIXES, st.sampled_from(["0.01", "0.015", "0.02", "0.03"]), max_size=8)
-
-
-def vendor(name, rows=None, via=None, limits=None):
-    return Vendor(name, via, deck(name, **rows) if rows is not None else None, limits)
+NOON = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
+GOLD = deck("gold", p44="0.05")
 
 
-def order(route, *, locked=False):
-    return [offer.vendor.name for offer in route.offers if bool(offer.locked) is locked]
+def vendor(name, rows=None, via=None, limits=None, worth="1", **routing):
+    own = deck(name, **rows) if rows is not None else None
+    return Vendor(name, via, own, limits, GatewayRouting(**routing), Decimal(worth))
+
+
+def way(vendors, routing=None, number="441"):
+    return route(Seller(GOLD, routing=routing or Routing()), vendors, number, NOON)
+
+
+def order(vendors, routing=None, number="441"):
+    return [each.vendor.name for each in way(vendors, routing, number).offers]
 
 
 def test_vendors_come_in_order_of_cost():
-    group = deck("gold", p44="0.05")
     vendors = [
         vendor("c", {"p44": "0.03"}),
         vendor("a", {"p4": "0.04"}),
         vendor("b", {"p": "0.01"}),
         vendor("z"),
     ]
-    routes = list(table(group, vendors))
-    assert [route.prefix for route in routes] == ["44"]
-    assert order(routes[0]) == ["b", "c", "a", "z"]
+    assert order(vendors) == ["b", "c", "a", "z"]
+
+
+def test_cost_is_in_the_sites_currency():
+    assert order([vendor("a", {"p44": "0.01"}, worth="3"), vendor("b", {"p44": "0.02"})]) == ["b", "a"]
 
 
 def test_equal_rates_go_by_what_a_minute_costs_then_own_before_trunk_then_name():
-    group = deck("gold", p44="0.05")
     fee = Vendor("a", None, Deck("a", {"44": rate("44", "0.01", connect="0.02")}, MARK), None)
-    others = [
-        vendor("d", {"p44": "0.01"}),
-        vendor("b", {"p44": "0.01"}, via="ab"),
-        vendor("c", {"p44": "0.010"}),
-    ]
-    assert order(next(table(group, [fee, *others]))) == ["c", "d", "b", "a"]
+    cheap = {"p44": "0.01"}
+    others = [vendor("d", cheap), vendor("b", cheap, via="ab"), vendor("c", {"p44": "0.010"})]
+    assert order([fee, *others]) == ["c", "d", "b", "a"]
+    assert [each.tied for each in way([fee, *others]).offers] == [False, True, True, False]
 
 
-def test_a_vendors_longer_prefix_splits_the_customers():
-    group = deck("gold", p44="0.02")
-    routes = {
-        r.prefix: r
-        for r in table(
-            group, [vendor("v", {"p44": "0.01", "p4477": "0.05", "p33": "0.01"}, limits=guard("0"))]
-        )
-    }
-    assert sorted(routes) == ["44", "4477"]
-    assert order(routes["44"]) == ["v"]
-    assert order(routes["4477"], locked=True) == ["v"]
+def test_priority_goes_before_cost():
+    assert order([vendor("a", {"p44": "0.01"}, priority=1), vendor("b", {"p44": "0.04"})]) == ["b", "a"]
 
 
-def test_what_is_not_sold_has_no_route():
-    assert list(table(deck("gold"), [vendor("v", {"p44": "0.01"})])) == []
+def test_quality_goes_before_cost_where_the_site_says_so_and_poor_vendors_come_last():
+    vendors = [vendor("a", {"p44": "0.01"}), vendor("b", {"p44": "0.02"}), vendor("c", {"p44": "0.03"})]
+    measured = {"a": {"4": Quality(Decimal(20), Decimal(100)), "441": Quality(Decimal(40), Decimal(100))},
+                "b": {"": Quality(Decimal(50), Decimal(100))}}  # fmt: skip
+    assert order(vendors, Routing(statistics=measured)) == ["a", "b", "c"]
+    assert order(vendors, Routing("quality", statistics=measured)) == ["b", "a", "c"]
+    limited = Routing("quality", lowest_asr=Decimal(45), statistics=measured)
+    assert order(vendors, limited) == ["b", "c", "a"]
+    assert order(vendors, limited, "442") == ["b", "c", "a"]
+    assert order(vendors, Routing(lowest_acd=Decimal(101), statistics=measured)) == ["c", "a", "b"]
 
 
-@given(
-    ROWS,
-    st.lists(st.tuples(ROWS, st.sampled_from([None, guard("0.001"), guard(check_rate=True)])), max_size=4),
-)
-def test_any_number_gets_from_the_table_what_the_decks_say(group_rows, sources):
-    group = deck("gold", **{f"p{key}": value for key, value in group_rows.items()})
-    vendors = [
-        vendor(f"v{at}", {f"p{key}": value for key, value in rows.items()}, limits=limits)
-        for at, (rows, limits) in enumerate(sources)
-    ]
-    routes = {route.prefix: route for route in table(group, vendors)}
-    generator = random.Random(7)
-    for _ in range(30):
-        number = "".join(generator.choices("0123", k=6))
-        route = longest(routes, number)
-        sold = longest(group.rows, number)
-        assert (route.rate if route else None) is sold
-        for offer in route.offers if route else ():
-            expected = longest(offer.vendor.deck.rows, number)
-            assert offer.rate is expected
-            assert offer.locked == lock(sold, expected, offer.vendor.guard)
-        assert len(route.offers if route else vendors) == len(vendors)
+def test_the_most_specific_guard_says_each_value():
+    vendors = [vendor("v", {"p44": "0.045", "p45": "0.045"}, limits=guard("0.01", most="0.04"))]
+
+    def why(routing, number="441"):
+        return way(vendors, routing, number).offers[0].locked
+
+    assert why(Routing()) == "costs 0.045 a minute, the limit is 0.04"
+    group = {"gold": guard(most="0.05")}
+    assert why(Routing(groups=group)) == "profit is 0.005 a minute, the lowest allowed is 0.01"
+    allowed = {"44": guard("0.006"), "441": guard("0.005")}
+    assert why(Routing(groups=group, prefixes=allowed)) == ""
+    assert why(Routing(groups=group, prefixes=allowed), "442").endswith("the lowest allowed is 0.006")
+
+
+def test_hours_are_told_and_lock_nothing():
+    morning = Calendar("hours", "UTC", {OPEN: (Window(frozenset(range(8)), 0, 600),)})
+    (offer,) = way([vendor("v", {"p44": "0.01"}, hours=morning)]).offers
+    assert (offer.open, offer.locked) == (False, "")
+
+
+def test_what_is_not_sold_or_blocked_has_no_way():
+    assert way([vendor("v", {"p": "0.01"})], number="33") is None

@@ -204,6 +204,25 @@ def test_many_rows_of_a_deck_are_counted(reviewed):
     assert "448 new, at 0.0450 a minute" in deck["detail"]
 
 
+def test_rates_that_change_on_a_day_or_at_night(reviewed):
+    edit(
+        RATES,
+        ("rates:\n", "rates:\n  exchange: {USD: 0.92}\n  calendars: {c: {sections: {night: [{from: '22:00'}]}}}\n"),
+        ("    orbit:\n", ('    orbit:\n      {currency: USD, calendar: c, rows: {"44": {rate: 0.0061, cycle: 1, '
+         "sections: {night: {rate: 0.005}}, changes: {2026-12-01: {rate: 0.007}}}}}\n    more:\n")),
+    )  # fmt: skip
+    told = [
+        text
+        for subject, text, _ in findings(reviewed(), "edge-a", "rates")
+        if subject == "vendors' rates orbit"
+    ]
+    assert told[:2] == ["currency none → USD", "calendar comes"]
+    lines = next(each for each in reviewed()["nodes"]["edge-a"]["findings"] if each["detail"])["detail"]
+    assert "44 until none → 2026-12-01" in lines
+    assert "44 (night) from 2026-12-01 new, at 0.005 a minute" in lines
+    assert ("rates", "one USD in EUR none → 0.92", ()) in findings(reviewed(), "edge-a", "rates")
+
+
 @pytest.mark.parametrize(
     ("file", "change", "said"),
     [

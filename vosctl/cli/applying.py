@@ -11,6 +11,7 @@ import click
 from vosctl.cli import job as jobs
 from vosctl.cli.job import Job
 from vosctl.cli.loading import runs_of, site_options_of
+from vosctl.cli.looking import FOUND, fail_on_option, failing, traffic_option, with_traffic
 from vosctl.cli.nodes import (
     detailed_option,
     diff_option,
@@ -35,6 +36,7 @@ from vosctl.site.read import site_folder
 from vosctl.vault.keys import at_hand
 from vosctl.vault.seen import remember_versions
 
+_NO_TROUBLE = (0, 3)
 _list_hosts = click.option("--list-hosts", is_flag=True, help="Only list the nodes that would be concerned.")
 _lockout = click.option(
     "--allow-lockout",
@@ -50,6 +52,8 @@ _lockout = click.option(
 @click.option("--markdown", is_flag=True, help="Markdown, for a pull request.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False),
               help="Keep the plan in this file, for 'vosctl apply FILE'.")  # fmt: skip
+@fail_on_option
+@traffic_option
 @rollout_options
 @seeing_options
 @site_options
@@ -65,13 +69,16 @@ def plan(
     detailed_exitcode: bool,
     markdown: bool,
     out: Path | None,
+    fail_on: tuple[str, ...],
+    traffic: Path | None,
 ) -> int:
     """Show what apply would change on each node, and in which batches; change nothing.
 
     With --out, the plan is kept in a file. 'vosctl apply FILE' does just that, or nothing at all where
     the site or a node is not any more what the plan was made from.
     """
-    site = _alone(site, seeing)
+    unwanted = failing(fail_on)
+    site = with_traffic(_alone(site, seeing), traffic)
     job = jobs.fresh(site, rollout)
     if list_hosts:
         return list_nodes(job.site, site)
@@ -86,7 +93,8 @@ def plan(
     )
     if out is not None:
         _keep(job, options, results, out)
-    return code
+    risks = {change.risk for result in results.values() if result.plan for change in result.plan.changes}
+    return FOUND if code in _NO_TROUBLE and unwanted & risks else code
 
 
 @click.command(short_help="Bring the nodes to what the site says.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from importlib import import_module
 
 import click
@@ -29,6 +29,7 @@ MODULES = {
     "inventory": "inventory",
     "keys": "keys",
     "plan": "applying",
+    "rates": "rates.group",
     "rollback": "nodes",
     "rotate-keys": "rotate",
     "ssh-keyscan": "ssh_keyscan",
@@ -43,14 +44,15 @@ MODULES = {
 class Commands(MutableMapping[str, click.Command]):
     """Commands by name, as click wants them: all names at once, each command when it is looked up."""
 
-    def __init__(self) -> None:
-        self._modules = dict(MODULES)
+    def __init__(self, modules: Mapping[str, str] = MODULES, package: str = "vosctl.cli") -> None:
+        """Take the module of each command, below ``package``."""
+        self._modules, self._package = dict(modules), package
         self._found: dict[str, click.Command] = {}
 
     def __getitem__(self, name: str) -> click.Command:
         """Return the command, imported; raise KeyError where there is none of that name."""
         if name not in self._found:
-            module = import_module(f"vosctl.cli.{self._modules[name]}")
+            module = import_module(f"{self._package}.{self._modules[name]}")
             self._found.update((str(command.name), command) for command in module.COMMANDS)
         return self._found[name]
 

@@ -11,10 +11,10 @@ import click
 
 from vosctl.cli.diff_nodes import review_nodes
 from vosctl.cli.loading import site_options_of
+from vosctl.cli.looking import FOUND, fail_on_option, failing, traffic_option, with_traffic
 from vosctl.cli.options import NodeArguments, SiteArguments, node_options, site_options
 from vosctl.cli.screen import output
 from vosctl.errors import UsageError
-from vosctl.plan.risk import Level, Risk
 from vosctl.report.review import as_json, print_review
 from vosctl.report.review_markdown import render
 from vosctl.report.review_sarif import as_sarif
@@ -23,10 +23,6 @@ from vosctl.review.model import Review
 from vosctl.review.revisions import portable, read_revision
 from vosctl.site.revision import top_folder
 
-FOUND = 5
-"""Exit code: a risk that --fail-on names was found."""
-
-_GRAVER = {"any": tuple(Level), "warning": (Level.ERROR, Level.WARNING), "error": (Level.ERROR,)}
 _FORMATS = ("text", "markdown", "json", "sarif")
 
 
@@ -48,8 +44,8 @@ class _Wanted:
               help="Text for people, Markdown for a pull request, JSON or SARIF for machines.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file instead.")
 @click.option("-D", "--diff", "details", is_flag=True, help="Show what each finding is made of.")
-@click.option("--fail-on", "fail_on", multiple=True, metavar="RISK", envvar="VOSCTL_FAIL_ON",
-              help=f"Exit with {FOUND} where this risk is found: an id, error, warning or any; may be repeated.")  # fmt: skip
+@fail_on_option
+@traffic_option
 @click.option("--link-base", envvar="VOSCTL_LINK_BASE", default="",
               help="URL of the new revision's files, for the links in Markdown.")  # fmt: skip
 @click.option("--nodes", "running", is_flag=True,
@@ -65,6 +61,7 @@ def diff(
     out: Path | None,
     details: bool,
     fail_on: tuple[str, ...],
+    traffic: Path | None,
     link_base: str,
     running: bool,
 ) -> int:
@@ -74,7 +71,8 @@ def diff(
     and what they do to margins and routes; settings, services and files. Whatever deserves a second
     look carries a risk with a stable id.
     """
-    failing = _failing(fail_on)
+    unwanted = failing(fail_on)
+    site = with_traffic(site, traffic)
     options = portable(site_options_of(site))
     code = 0
     if running:
@@ -86,7 +84,7 @@ def diff(
     fallback = os.path.normpath(f"{folder}/{options.playbook or 'inventory/hosts.yml'}")
     form = "json" if site.json else form
     _write(found, _Wanted(form, out, details, link_base or _pipeline_links(), fallback, folder))
-    return code or (FOUND if failing & found.risks.keys() else 0)
+    return code or (FOUND if unwanted & found.risks.keys() else 0)
 
 
 def _names(revisions: str) -> tuple[str, str | None]:
@@ -96,18 +94,6 @@ def _names(revisions: str) -> tuple[str, str | None]:
             "vosctl diff takes A..B", hint=f"for the common ancestor: $(git merge-base {old} {new[1:]})"
         )
     return old, (new or "HEAD") if dots else None
-
-
-def _failing(words: tuple[str, ...]) -> set[Risk]:
-    """Return the risks that the words of --fail-on name."""
-    known = {risk.value: {risk} for risk in Risk}
-    known |= {word: {risk for risk in Risk if risk.level in levels} for word, levels in _GRAVER.items()}
-    found: set[Risk] = set()
-    for word in (part.strip() for words_ in words for part in words_.split(",")):
-        if word not in known:
-            raise UsageError(f"--fail-on {word}: no such risk", hint=f"there are {', '.join(known)}")
-        found |= known[word]
-    return found
 
 
 def _pipeline_links() -> str:

@@ -112,6 +112,14 @@ def site_options(function: Callback) -> Callback:
     return vault_options(grouped(function, "site", SiteArguments, (playbook, *_SITE_OPTIONS)))
 
 
+def site_options_beside_files(function: Callback) -> Callback:
+    """Add the site options with the playbook as an option: the command's arguments are files of its own."""
+    playbook = click.option(
+        "--playbook", "-p", type=_PATH, envvar="VOSCTL_PLAYBOOK", help="The playbook that chooses nodes."
+    )
+    return vault_options(grouped(function, "site", SiteArguments, (playbook, *_SITE_OPTIONS)))
+
+
 def node_options(function: Callback) -> Callback:
     """Add the connection options; the command gets one ``nodes: NodeArguments``."""
     return grouped(function, "nodes", NodeArguments, _NODE_OPTIONS)

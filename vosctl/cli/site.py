@@ -13,11 +13,13 @@ from vosctl.cli.options import SiteArguments, site_options
 from vosctl.cli.proving import prove
 from vosctl.cli.screen import errors_to, output, print_json
 from vosctl.compile.desired import Desired
+from vosctl.compile.losses import sold_at_a_loss
 from vosctl.compile.output import write
 from vosctl.compile.site import compile_site
 from vosctl.report.layers import as_json as layers_as_json
 from vosctl.report.layers import print_layers
 from vosctl.report.problems import as_json, print_problems, summarize
+from vosctl.site.clock import now
 from vosctl.site.model import Site
 from vosctl.site.written import Places
 
@@ -29,7 +31,7 @@ def validate(site: SiteArguments) -> int:
     checked, problems = load_site(site, warn=False)
     places = Places(site_options_of(site))
     proven = prove(checked, compile_site(checked, release=None), places, analyse=True)
-    problems.found.extend(proven.found)
+    problems.found.extend((*proven.found, *sold_at_a_loss(checked, now()).found))
     problems.raise_errors()
     if site.json:
         print_json({"ok": True, "nodes": list(checked.selected), "problems": as_json(problems.warnings)})

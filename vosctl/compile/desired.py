@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -25,7 +26,8 @@ class File:
 
     ``reload`` and ``restart`` name services that read it, for when it changes. ``validate`` is a command
     that the new content must pass on the node first, ``%s`` in it the place of a copy; ``origin`` is where
-    the site has it (file:line:column), for errors.
+    the site has it (file:line:column), for errors. ``words`` says of a content that is no text what becomes of
+    the old one (None: there is none): lines, and the id of the gravest risk or "".
     """
 
     path: str
@@ -38,6 +40,9 @@ class File:
     restart: str | None = None
     validate: str = ""
     origin: str = field(default="", compare=False)
+    words: Callable[[bytes | None], tuple[tuple[str, ...], str]] | None = field(
+        default=None, compare=False, repr=False
+    )
 
     @property
     def digest(self) -> str:

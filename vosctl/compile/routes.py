@@ -1,37 +1,55 @@
-"""``routes.json``: the node's route tables, one line a prefix, so that a change of one rate is a change of one line."""
+"""``routes.bin``: the node's route tables, in the form that docs/route-file.md describes."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
 
 from vosctl.compile.desired import File
 from vosctl.compile.memo import Memo
-from vosctl.rates.guard import plain, profit
-from vosctl.rates.route import Offer, Route, Vendor, table
+from vosctl.errors import VosctlError
+from vosctl.rates.route import Seller, Vendor
+from vosctl.rates.routing.tables import Source, compile_tables
+from vosctl.rates.routing.words import lines
+from vosctl.rates.routing.write import write
+from vosctl.site.clock import now
 from vosctl.site.decks import Deck
-from vosctl.site.model import GatewayType, Node, Site
+from vosctl.site.model import Gateway, GatewayType, Node, Site
 
-PATH = "/etc/vosctl/routes.json"
+PATH = "/etc/vosctl/routes.bin"
 
 
 def files(site: Site, node: Node, memo: Memo) -> tuple[File, ...]:
     """Return the route file, or none where the node sells nothing."""
     if not node.rates.groups:
         return ()
-    sold = vendors(site, node)
-    decks = [deck for _, deck in sorted(node.rates.groups.items())]
-    names = tuple((vendor.name, vendor.via) for vendor in sold)
-    inputs = [*decks, *(part for vendor in sold for part in (vendor.deck, vendor.guard))]
+    made = source(site, node)
+    sides = [(each.deck.name, each.worth) for each in made.sellers]
+    names = tuple((each.name, each.via, each.worth) for each in made.vendors)
+    objects: list[object] = [each.deck for each in made.sellers]
+    objects += [part for each in made.vendors for part in (each.deck, each.guard, each.routing)]
     content = memo.once(
-        lambda: _content(node.rates.currency, decks, sold),
+        lambda: write(compile_tables(made)),
         "routes",
-        node.rates.currency,
+        made.currency,
+        tuple(sides),
         names,
-        objects=inputs,
+        objects=[*objects, made.routing],
     )
-    return (File(PATH, content),)
+    return (File(PATH, content, words=lambda old: lines(old, content, made, now())),)
+
+
+def source(site: Site, node: Node) -> Source:
+    """Return what the node's routes are made of."""
+    return Source(node.rates.currency, sellers(node), vendors(site, node), node.routing)
+
+
+def sellers(node: Node) -> tuple[Seller, ...]:
+    """Return the customers' groups of a node, by name."""
+    return tuple(
+        Seller(deck, _worth(node, node, deck), node.routing) for _, deck in sorted(node.rates.groups.items())
+    )
 
 
 def vendors(site: Site, node: Node) -> tuple[Vendor, ...]:
@@ -39,49 +57,46 @@ def vendors(site: Site, node: Node) -> tuple[Vendor, ...]:
     return tuple(_vendors(site, node))
 
 
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    gateway: Gateway
+    deck: Deck | None
+    worth: Decimal
+
+    def vendor(self, via: str | None) -> Vendor:
+        gateway = self.gateway
+        return Vendor(gateway.name, via, self.deck, gateway.guard, gateway.routing, self.worth)
+
+
 def _vendors(site: Site, node: Node) -> Iterator[Vendor]:
-    own = _routing(node)
-    yield from (Vendor(name, None, *terms) for name, terms in own.items())
+    own = _routing(node, node)
+    yield from (terms.vendor(None) for terms in own.values())
     for trunk in node.trunks.values():
         peer = site.nodes[trunk.other(node.name)]
-        for name, terms in _routing(peer).items():
+        for name, terms in _routing(peer, node).items():
             if name not in own:
-                yield Vendor(name, trunk.name, *terms)
+                yield terms.vendor(trunk.name)
 
 
-def _routing(node: Node) -> Mapping[str, tuple[Deck | None, Any]]:
-    clearing = node.rates.clearing
-    return {
-        gateway.name: (clearing.get(gateway.rate_group) if gateway.rate_group else None, gateway.guard)
-        for gateway in node.gateways.values()
-        if gateway.type is GatewayType.ROUTING
-    }
+def _routing(owner: Node, node: Node) -> Mapping[str, _Terms]:
+    found = {}
+    for gateway in owner.gateways.values():
+        if gateway.type is GatewayType.ROUTING:
+            deck = owner.rates.clearing.get(gateway.rate_group) if gateway.rate_group else None
+            found[gateway.name] = _Terms(gateway, deck, _worth(owner, node, deck) if deck else Decimal(1))
+    return found
 
 
-def _content(currency: str, decks: Iterable[Deck], vendors: tuple[Vendor, ...]) -> bytes:
-    groups = (
-        _object(f"  {json.dumps(deck.name)}: ", map(_row, table(deck, vendors)), "  ") for deck in decks
-    )
-    body = _object(' "groups": ', groups, " ")
-    return f'{{\n "currency": {json.dumps(currency)},\n{body},\n "version": 1\n}}\n'.encode()
-
-
-def _object(opening: str, lines: Iterable[str], indent: str) -> str:
-    inside = ",\n".join(lines)
-    return f"{opening}{{\n{inside}\n{indent}}}" if inside else f"{opening}{{}}"
-
-
-def _row(route: Route) -> str:
-    row = {
-        "rate": plain(route.rate.rate),
-        "vendors": [_offer(route, offer) for offer in route.offers if not offer.locked],
-        "locked": [{**_offer(route, offer), "why": offer.locked} for offer in route.offers if offer.locked],
-    }
-    return f"   {json.dumps(route.prefix)}: {json.dumps(row, sort_keys=True)}"
-
-
-def _offer(route: Route, offer: Offer) -> dict[str, str | None]:
-    cost = earned = None
-    if offer.rate is not None:
-        cost, earned = plain(offer.rate.rate), plain(profit(route.rate, offer.rate))
-    return {"vendor": offer.vendor.name, "via": offer.vendor.via, "cost": cost, "profit": earned}
+def _worth(owner: Node, node: Node, deck: Deck) -> Decimal:
+    """Return what one unit of the deck's currency is in the node's."""
+    currency = deck.currency or owner.rates.currency
+    if currency == node.rates.currency:
+        return Decimal(1)
+    worth = node.rates.exchange.get(currency)
+    if worth is None:
+        raise VosctlError(
+            f"{deck.mark}: deck '{deck.name}' is in {currency}, and {node.name} does not know what that is"
+            f" in {node.rates.currency}",
+            hint=f"add rates.exchange: {{{currency}: …}} for {node.name}",
+        )
+    return worth

@@ -9,11 +9,13 @@ from vosctl.plan.change import Action, Change, Held, Kind
 from vosctl.plan.difference import secret_diff, unified
 from vosctl.plan.observed import FileState, Observed, SysctlState
 from vosctl.plan.printable import printable
+from vosctl.plan.risk import Risk
 from vosctl.plan.services import RELAY, taken_later
 
 # The connection tracking module brings its settings when the first rule needs it.
 _COMES_WITH_RULES = ("net.netfilter.nf_conntrack", "net.nf_conntrack")
 _COMPILERS = ("gcc", "clang")
+_FEW = 3
 _NO_SETTING = SysctlState(None, writable=False, held=False)
 Item = Change | Held
 
@@ -89,9 +91,12 @@ def files(desired: Desired, observed: Observed, *, key: bytes | None) -> Iterato
 
 
 def _new_file(file: File, observed: Observed, key: bytes | None) -> Change:
-    diff = (
-        secret_diff("", file.digest, key=key) if file.secret else unified(None, file.content, name=file.path)
-    )
+    if file.words is not None:
+        diff, _ = file.words(None)
+    elif file.secret:
+        diff = secret_diff("", file.digest, key=key)
+    else:
+        diff = unified(None, file.content, name=file.path)
     detail = f"mode {file.mode:04o}, {file.owner}:{file.group}"
     return Change(Kind.FILE, file.path, Action.CREATE, detail, diff, drift=_was(observed, file))
 
@@ -108,20 +113,33 @@ def _file(file: File, state: FileState, observed: Observed, key: bytes | None) -
         return Change(Kind.FILE, file.path, Action.CHANGE, ", ".join(notes), drift=_was(observed, file))
     if taken_later(file.path, observed):
         notes.append("takes effect at the next start of the relay, which goes on")
-    if file.secret:
+    risk = None
+    if file.words is not None and state.content is not None:
+        diff, found = file.words(state.content)
+        risk = Risk(found) if found else None
+        notes += _first(diff)
+    elif file.secret:
         diff = secret_diff(state.digest, file.digest, key=key)
     elif not state.digest:
         diff = ()
         notes.append("is no regular file now")
     elif state.content is None:
         diff = ()
-        notes.append("the old content is too long to show")
+        hint = "; vosctl diff HEAD --nodes tells what changes" if file.words else ""
+        notes.append(f"the old content is too long to show{hint}")
     else:
         diff = unified(state.content, file.content, name=file.path)
     moved = (
         observed.applied is not None and observed.applied.files.get(file.path, state.digest) != state.digest
     )
-    return Change(Kind.FILE, file.path, Action.CHANGE, ", ".join(notes), diff, drift=moved)
+    return Change(Kind.FILE, file.path, Action.CHANGE, ", ".join(notes), diff, risk, drift=moved)
+
+
+def _first(lines: tuple[str, ...]) -> list[str]:
+    """Return what a line has room for of a change told in words, what carries a risk before the rest."""
+    ordered = sorted(lines[1:], key=lambda line: not line.endswith("]"))
+    more = [f"and {len(ordered) - _FEW} more, see --diff"] if len(ordered) > _FEW else []
+    return [*ordered[:_FEW], *more]
 
 
 def _was(observed: Observed, file: File) -> bool:

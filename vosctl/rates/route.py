@@ -1,109 +1,139 @@
-"""The route table: for each customer group and prefix the vendors in order of cost, and those that are locked.
+"""The way of one call: for a customers' group and a number the vendors in order, and those that are locked.
 
-A number belongs to the longest prefix of the group's table. The table has every prefix at which
-the customer's rate or any vendor's rate changes, so both rates at that prefix are the number's own.
+The order is by priority, by quality where the site asks for it, by cost, then the node's own before those that a
+trunk leads to, then by name. Route files (vosctl.rates.routing) are compiled to give the same for every number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
-from vosctl.rates.billing import Rounding, charge
-from vosctl.rates.guard import lock
-from vosctl.site.decks import Deck, Rate
-from vosctl.site.model import ProfitGuard
+from vosctl.rates.billing import charge
+from vosctl.rates.guard import governing, lock, minute_rate
+from vosctl.site.decks import Deck, Rate, Rounding
+from vosctl.site.routing import (
+    DEFAULT_GATEWAY_ROUTING,
+    DEFAULT_ROUTING,
+    OPEN,
+    GatewayRouting,
+    ProfitGuard,
+    Quality,
+    Routing,
+)
 
 _TIE = Rounding(places=10)
 _TIE_SECONDS = 60
+_ONE = Decimal(1)
+_NOTHING = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """A routing gateway: ``via`` is the trunk whose other end has it, None for the node's own."""
+    """A routing gateway: ``via`` is the trunk whose other end has it, None for the node's own.
+
+    ``worth`` is what one unit of its deck's currency is in the site's.
+    """
 
     name: str
     via: str | None
     deck: Deck | None
     guard: ProfitGuard | None
+    routing: GatewayRouting = DEFAULT_GATEWAY_ROUTING
+    worth: Decimal = _ONE
+
+
+@dataclass(frozen=True, slots=True)
+class Seller:
+    """A customers' group with what one unit of its deck's currency is in the site's, and the node's routing."""
+
+    deck: Deck
+    worth: Decimal = _ONE
+    routing: Routing = DEFAULT_ROUTING
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A vendor for one prefix: its rate (None: it has none) and why it is locked ("": it is not)."""
+    """A vendor for a call: its rate (None: it has none), why it is locked ("": it is not), whether it is open now.
+
+    ``tied``: it ranks as the one before it, and their weights decide between them.
+    """
 
     vendor: Vendor
     rate: Rate | None
     locked: str
+    tied: bool = False
+    open: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One row of the table: the customer's rate and all vendors, those in use first, in order of cost."""
+    """What the customer pays, by the row of which prefix, and all vendors in order."""
 
     prefix: str
     rate: Rate
     offers: tuple[Offer, ...]
 
 
-def longest(rows: Mapping[str, Rate], number: str) -> Rate | None:
-    """Return the row with the longest prefix of ``number``, or None."""
-    for length in range(len(number), -1, -1):
-        row = rows.get(number[:length])
-        if row is not None:
-            return row
-    return None
+def route(seller: Seller, vendors: Sequence[Vendor], number: str, when: datetime) -> Route | None:
+    """Return the way of a call that begins at a moment; None where the group does not sell the number."""
+    sold = seller.deck.find(number, when)
+    if sold is None or sold.blocked:
+        return None
+    ranked: list[tuple[Rank, Offer]] = []
+    for vendor in sorted(vendors, key=by_name):
+        rate = vendor.deck.find(number, when) if vendor.deck else None
+        guard = governing(vendor.guard, seller.routing, seller.deck.name, number)
+        why = lock(sold, rate, guard, (seller.worth, vendor.worth))
+        opened = vendor.routing.hours is None or vendor.routing.hours.section(when) == OPEN
+        quality = _nearest(seller.routing.statistics.get(vendor.name, {}), number)
+        ranked.append((rank(vendor, rate, quality, seller.routing), Offer(vendor, rate, why, open=opened)))
+    ranked.sort(key=lambda pair: pair[0])
+    return Route(sold.prefix, sold, tuple(_tied(ranked)))
 
 
-def table(group: Deck, vendors: Sequence[Vendor]) -> Iterator[Route]:
-    """Yield the group's routes, sorted by prefix; prefixes that the group does not sell are left out."""
-    classes = _classes(vendors)
-    prefixes = set(group.rows)
-    for each in classes:
-        prefixes.update(each.rows)
-    for prefix in sorted(prefixes):
-        rate = longest(group.rows, prefix)
-        if rate is not None:
-            yield Route(prefix, rate, tuple(_offers(prefix, rate, classes)))
+def _tied(ranked: Sequence[tuple[Rank, Offer]]) -> Iterator[Offer]:
+    before = None
+    for own, offer in ranked:
+        yield Offer(offer.vendor, offer.rate, offer.locked, tied=own == before, open=offer.open)
+        before = own
 
 
-@dataclass(frozen=True, slots=True)
-class _Class:
-    """Vendors with one deck and one guard: what holds for one of them holds for all."""
-
-    rows: Mapping[str, Rate]
-    guard: ProfitGuard | None
-    vendors: tuple[Vendor, ...]
+def _nearest(measured: Mapping[str, Quality], number: str) -> Quality | None:
+    found = (measured.get(number[:length]) for length in range(len(number), -1, -1))
+    return next((quality for quality in found if quality is not None), None)
 
 
-def _classes(vendors: Sequence[Vendor]) -> list[_Class]:
-    members: dict[tuple[int, ProfitGuard | None], list[Vendor]] = {}
-    for vendor in vendors:
-        members.setdefault((id(vendor.deck), vendor.guard), []).append(vendor)
-    return [
-        _Class(alike[0].deck.rows if alike[0].deck else {}, guard, tuple(sorted(alike, key=_by_name)))
-        for (_, guard), alike in members.items()
-    ]
+Cost = tuple[bool, Decimal, Decimal]
+Rank = tuple[int, tuple[int, Decimal], Cost]
 
 
-def _by_name(vendor: Vendor) -> tuple[bool, str, str]:
-    return vendor.via is not None, vendor.name, vendor.via or ""
+def rank(vendor: Vendor, rate: Rate | None, quality: Quality | None, routing: Routing) -> Rank:
+    """Return what decides the order: priority, quality, cost."""
+    return vendor.routing.priority, quality_rank(quality, routing), cost(rate, vendor.worth)
 
 
-def _offers(prefix: str, customer: Rate, classes: Sequence[_Class]) -> Iterator[Offer]:
-    ranked: dict[tuple[bool, bool, Decimal, Decimal], list[Offer]] = {}
-    for each in classes:
-        rate = longest(each.rows, prefix)
-        why = lock(customer, rate, each.guard)
-        offers = [Offer(vendor, rate, why) for vendor in each.vendors]
-        ranked.setdefault((bool(why), *_cost(rate)), []).extend(offers)
-    for _, offers in sorted(ranked.items()):
-        yield from sorted(offers, key=lambda offer: _by_name(offer.vendor))
+def quality_rank(quality: Quality | None, routing: Routing) -> tuple[int, Decimal]:
+    """Return the order of quality: below a limit comes last, a vendor without figures before those.
+
+    With ``order: quality`` the most talk per tried call comes first, and those without figures after the measured.
+    """
+    if quality is None:
+        return (1 if routing.order == "quality" else 0), _NOTHING
+    if quality.asr < routing.lowest_asr or quality.acd < routing.lowest_acd:
+        return 2, _NOTHING
+    return 0, (-quality.seconds if routing.order == "quality" else _NOTHING)
 
 
-def _cost(rate: Rate | None) -> tuple[bool, Decimal, Decimal]:
+def cost(rate: Rate | None, worth: Decimal) -> Cost:
     """Return the order of cost: by the minute, then by what a call of a minute costs; unknown cost comes last."""
     if rate is None:
-        return True, Decimal(0), Decimal(0)
-    return False, rate.rate, charge(rate, _TIE_SECONDS, _TIE)
+        return True, _NOTHING, _NOTHING
+    return False, minute_rate(rate, worth), charge(rate, _TIE_SECONDS, _TIE) * worth
+
+
+def by_name(vendor: Vendor) -> tuple[bool, str, str]:
+    """Return the order of vendors that nothing else decides: the node's own, then by name, then by trunk."""
+    return vendor.via is not None, vendor.name, vendor.via or ""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _SECRET = re.compile(
     r"(?i)\b(?:value|password|passphrase|secret)[\"']?\s*:\s*(?P<secret>[^\s{\[#&].*?)\s*[,}]*\s*$"
 )
+_NO_LINES = frozenset({".xlsx", ".xlsm", ".parquet", ".pq"})
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow"}
 
 
@@ -107,6 +108,9 @@ class _Sources:
 
     def line(self, file: str, number: int) -> str | None:
         if file not in self._lines:
+            if Path(file).suffix.lower() in _NO_LINES:
+                self._lines[file] = []
+                return None
             try:
                 self._lines[file] = Path(file).read_text(encoding="utf-8", errors="replace").splitlines()
             except OSError:

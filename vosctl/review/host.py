@@ -71,7 +71,7 @@ def _file(old: File | None, new: File | None, diff: tuple[str, ...]) -> str:
         return "removed" if new is None else f"new, mode {new.mode:04o}, {new.owner}:{new.group}"
     words = []
     if old.digest != new.digest:
-        words.append(_counted(diff) if not (old.secret or new.secret) else "another content")
+        words.append(_content(old, new, diff))
     if old.mode != new.mode:
         words.append(moved("mode", f"{old.mode:04o}", f"{new.mode:04o}"))
     if (old.owner, old.group) != (new.owner, new.group):
@@ -87,6 +87,12 @@ def _counted(diff: tuple[str, ...]) -> str:
     return f"{more} line{'' if more == 1 else 's'} more, {fewer} fewer"
 
 
+def _content(old: File, new: File, diff: tuple[str, ...]) -> str:
+    if new.words is not None:
+        return f"another content, {len(old.content):,} → {len(new.content):,} bytes"
+    return "another content" if old.secret or new.secret else _counted(diff)
+
+
 def _file_risks(path: str, old: File | None, new: File | None) -> tuple[Risk, ...]:
     changed = old is not None and new is not None and old.digest != new.digest
     return (Risk.RESTARTS_RELAY,) if path == _UNIT and changed else ()
@@ -95,6 +101,8 @@ def _file_risks(path: str, old: File | None, new: File | None) -> tuple[Risk, ..
 def _diff(old: File | None, new: File | None) -> tuple[str, ...]:
     if any(each is not None and each.secret for each in (old, new)):
         return secret_diff(old.digest if old else "", new.digest if new else "", key=None)
+    if new is not None and new.words is not None:
+        return ()  # what it says is told where it belongs
     path = (new or old).path  # type: ignore[union-attr]
     return unified(old.content if old else None, new.content if new else None, name=path)
 

@@ -108,6 +108,6 @@ class _Making:
         yield from traffic(self.traffic.of(new, before, after), new, self.places)
         yield from gateways(old, new, self.owners, self.same)
         yield from trunks(old, new, self.same)
-        yield from rates(Ends(self.old.site, old), Ends(self.new.site, new), self.same)
+        yield from rates(Ends(self.old.site, old, before), Ends(self.new.site, new, after), self.same)
         yield from settings(self.old.inputs.variables(name), self.new.inputs.variables(name))
         yield from host(before, after)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
@@ -17,6 +16,13 @@ from vosctl.site.monitoring import Alerts, Metrics
 from vosctl.site.own import FileSpec, ServiceSpec, UserSpec
 from vosctl.site.probes import Probe
 from vosctl.site.rollout import Rollout
+from vosctl.site.routing import (
+    DEFAULT_GATEWAY_ROUTING,
+    DEFAULT_ROUTING,
+    GatewayRouting,
+    ProfitGuard,
+    Routing,
+)
 from vosctl.site.tree import Mark
 
 Address = IPv4Address | IPv6Address
@@ -125,20 +131,6 @@ class JitterBuffer:
 
 
 @dataclass(frozen=True, slots=True)
-class ProfitGuard:
-    """When a vendor is locked for a prefix: profit below ``lowest_profit`` (per ``unit``).
-
-    ``unit`` is ``second``, ``minute`` (money) or ``percent`` (of the customer's rate). With
-    ``check_rate`` a vendor without a clearing rate for the prefix is locked.
-    """
-
-    lowest_profit: Decimal | None
-    unit: str
-    max_minute_rate: Decimal | None
-    check_rate: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Gateway:
     """A customer's (mapping) or vendor's (routing) gateway.
 
@@ -165,6 +157,7 @@ class Gateway:
     guard: ProfitGuard | None
     mark: Mark
     interface: str | None = None
+    routing: GatewayRouting = DEFAULT_GATEWAY_ROUTING
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +345,7 @@ class Node:
     services: tuple[ServiceSpec, ...]
     mark: Mark
     users: tuple[UserSpec, ...] = ()
+    routing: Routing = DEFAULT_ROUTING
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from vosctl.site.check.ports import (
     check_relay_addresses,
     check_trunk_families,
 )
+from vosctl.site.check.routing import check_routing
 from vosctl.site.check.secrets import check_plain_secrets, check_shown_secrets
 from vosctl.site.check.trunks import check_ages, check_ciphers, check_keys, check_media_path
 from vosctl.site.objects.site import Built
@@ -21,6 +22,7 @@ CHECKS: tuple[Check, ...] = (
     check_trunk_ends,
     check_shared_names,
     check_rate_groups,
+    check_routing,
     check_keys,
     check_ages,
     check_ciphers,

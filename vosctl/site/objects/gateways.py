@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Decimal
 
 from vosctl.secret import Secret
 from vosctl.site.model import (
@@ -14,13 +13,14 @@ from vosctl.site.model import (
     Limits,
     Media,
     Network,
-    ProfitGuard,
 )
 from vosctl.site.objects.codecs import CODECS, compressed, fits
 from vosctl.site.objects.fields import Fields
 from vosctl.site.objects.media import Buffers, build_proxy, choose_buffer
-from vosctl.site.objects.scalars import parse_duration, parse_money, parse_peer, parse_signed_money
+from vosctl.site.objects.routing import build_gateway_routing, build_guard
+from vosctl.site.objects.scalars import parse_duration, parse_peer
 from vosctl.site.objects.tiers import TIERS
+from vosctl.site.routing import DEFAULT_GATEWAY_ROUTING, GatewayRouting, ProfitGuard
 from vosctl.site.suggest import listed
 from vosctl.site.tree import Mark
 
@@ -63,6 +63,7 @@ def build_gateway(name: str, fields: Fields, mark: Mark, *, media: Media, buffer
         guard=_guard(fields, kind),
         mark=mark,
         interface=own.text("interface"),
+        routing=_routing(fields, kind),
     )
     _check_codecs(fields, gateway)
     return gateway
@@ -122,15 +123,21 @@ def _guard(fields: Fields, kind: GatewayType) -> ProfitGuard | None:
     if "profit" not in fields:
         return None
     if kind is GatewayType.MAPPING:
-        fields.warn("profit-unused", "the profit guard is for vendors (type: routing)", key="profit")
-    own = fields.below("profit")
-    lowest: Decimal | None = own.parsed("lowest", parse_signed_money)
-    return ProfitGuard(
-        lowest_profit=lowest,
-        unit=own.text("unit") or "second",
-        max_minute_rate=own.parsed("max_minute_rate", parse_money),
-        check_rate=own.boolean("check_rate", default=False),
-    )
+        fields.warn(
+            "profit-unused",
+            "the profit guard is for vendors (type: routing)",
+            key="profit",
+            hint="for customers: routing.profit.groups, by their rate group",
+        )
+    return build_guard(fields.below("profit"))
+
+
+def _routing(fields: Fields, kind: GatewayType) -> GatewayRouting:
+    if "routing" not in fields:
+        return DEFAULT_GATEWAY_ROUTING
+    if kind is GatewayType.MAPPING:
+        fields.warn("routing-unused", "routing is for vendors (type: routing)", key="routing")
+    return build_gateway_routing(fields.below("routing"))
 
 
 def _check_codecs(fields: Fields, gateway: Gateway) -> None:

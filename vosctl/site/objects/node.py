@@ -15,6 +15,7 @@ from vosctl.site.objects.gateways import build_gateway
 from vosctl.site.objects.media import Buffers, build_buffers, build_media, build_qos
 from vosctl.site.objects.network import build_firewall, build_relay
 from vosctl.site.objects.rates import build_rates
+from vosctl.site.objects.routing import build_routing
 from vosctl.site.objects.users import build_users, key_files
 from vosctl.site.own import FileSpec
 from vosctl.site.tree import Mapping as Tree
@@ -43,6 +44,7 @@ def build_node(
     buffers = shop.once("buffers", (profiles.tree,), lambda: build_buffers(profiles))
     media = shop.once("media", (media_fields.tree,), lambda: build_media(media_fields, buffers))
     qos, firewall, rates = fields.below("qos"), fields.below("firewall"), fields.below("rates")
+    routing = fields.below("routing")
     sysctl, services, gateways = fields.below("sysctl"), fields.below("services"), fields.below("gateways")
     return Node(
         name=name,
@@ -70,6 +72,7 @@ def build_node(
             ),
         ),
         users=users,
+        routing=shop.once("routing", (routing.tree,), lambda: build_routing(routing, shop.folder)),
         packages=tuple(sorted(set(fields.texts("packages")))),
         services=shop.once("services", (services.tree,), lambda: build_services(services)),
         mark=mark,

@@ -1,0 +1,1 @@
+"""``vosctl rates``: a module for each question about what calls earn and cost."""

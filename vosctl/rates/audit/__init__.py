@@ -1,0 +1,1 @@
+"""What is wrong, or looks wrong, in decks and between them: each finding with its place and what to do."""

@@ -1,0 +1,58 @@
+/* Which row of a deck prices each of many calls: the longest prefix that has a row in force when the call began.
+ * Rows hold from a moment to before another, always or in one section of a week; moments are microseconds, UTC. */
+
+#include "lpm.h"
+
+typedef struct {
+    int64_t from, until;
+    uint32_t row, section; /* section 0: always */
+} variant;
+
+typedef struct {
+    const uint8_t *keys;
+    const uint32_t *parent, *start;
+    const uint32_t *first;    /* the variants of prefix i, those that count before others first; NULL: row i, always */
+    const variant *variants;
+    const int64_t *turns;     /* when sections change */
+    const uint32_t *sections; /* which begins at each turn; before the first it is 0 */
+    uint32_t turn_count, base; /* base: the number of the deck's row 0 */
+} deck;
+
+static uint32_t section_at(const deck *own, int64_t moment) {
+    uint32_t low = 0, high = own->turn_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (own->turns[middle] <= moment)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low ? own->sections[low - 1] : 0;
+}
+
+static uint32_t row_of(const deck *own, number_key number, int64_t moment) {
+    uint32_t at = find(own->keys, own->parent, own->start, number);
+    if (!own->first) return at == NONE ? NONE : own->base + at;
+    uint32_t section = section_at(own, moment);
+    for (; at != NONE; at = own->parent[at])
+        for (uint32_t each = own->first[at]; each < own->first[at + 1]; each++) {
+            const variant *row = own->variants + each;
+            if (row->from <= moment && moment < row->until && (!row->section || row->section == section))
+                return own->base + row->row;
+        }
+    return NONE;
+}
+
+/* rows[i] = the number of the row for call i, NONE without one. Call i's digits are text[ends[i]] to before
+ * text[ends[i + 1]]; deck_of[i] below `count` is its deck, anything else none. */
+API void vos_rows_find(const deck *decks, uint32_t count, const uint32_t *deck_of, const int64_t *moments,
+                       const char *text, const int32_t *ends, uint64_t calls, uint32_t *rows) {
+    for (uint64_t call = 0; call < calls; call++) {
+        rows[call] = NONE;
+        if (deck_of[call] >= count) continue;
+        number_key key = {0, 0, 0};
+        for (int32_t at = ends[call]; at < ends[call + 1] && text[at] >= '0' && text[at] <= '9'; at++)
+            push(&key, (unsigned)(text[at] - '0'));
+        rows[call] = row_of(decks + deck_of[call], key, moments[call]);
+    }
+}

@@ -1,0 +1,1 @@
+"""Answers of ``vosctl rates`` for people and for programs."""

@@ -44,7 +44,8 @@ def told(old: bytes, new: bytes, source: Source, when: datetime) -> Iterator[Tol
 
 def lines(old: bytes | None, new: bytes, source: Source, when: datetime) -> tuple[tuple[str, ...], str]:
     """Return what a plan shows in place of the bytes' difference, and the gravest risk's id ("" for none)."""
-    size = f"{len(new):,} bytes, {RouteTables(new).prefixes:,} prefixes"
+    count = RouteTables(new).prefixes
+    size = f"{len(new):,} bytes, {count:,} prefix{'' if count == 1 else 'es'}"
     if old is None:
         return (f"route tables, {size}",), ""
     try:

@@ -63,6 +63,7 @@ def lines(old: bytes | None, new: bytes, source: Source, when: datetime) -> tupl
 def _told(moved: Moved, source: Source, when: datetime) -> Told:
     prefixes = sorted(moved.prefixes)
     start = f" from {moved.start:%Y-%m-%d %H:%M} UTC" if moved.start else ""
+    start += f" in section {moved.section}" if moved.section else ""
     carried = "" if moved.minutes is None else f"; {_amount(moved)} minutes of traffic"
     if moved.kind is Kind.CHANGED:
         count = f"{len(prefixes):,} prefix{'' if len(prefixes) == 1 else 'es'}"
@@ -83,7 +84,7 @@ def _told(moved: Moved, source: Source, when: datetime) -> Told:
 
 def _why(moved: Moved, prefix: str, source: Source, when: datetime) -> str:
     """Return the reason with its amounts: what the guard says of the prefix's own route."""
-    if moved.kind is not Kind.LOCKED:
+    if moved.kind is not Kind.LOCKED or moved.section:  # which moment is in the section, nobody knows
         return moved.prefixes[prefix]
     seller = next(each for each in source.sellers if each.deck.name == moved.group)
     way = route(seller, source.vendors, prefix, moved.start or when)

@@ -16,9 +16,11 @@ from vosctl.plan.change import Action
 from vosctl.plan.make import make_plan
 from vosctl.plan.observed import parse
 from vosctl.plan.risk import Risk
+from vosctl.site.calendar import Calendar, Window
 from vosctl.site.decks import Deck, Rates
 from vosctl.site.routing import Routing, Traffic
 
+WORK = Calendar("work", "Europe/Berlin", {"night": (Window(frozenset(range(8)), 1320, 360),)})
 PATH = "/etc/vosctl/routes.bin"
 LATER = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(days=30)
 TRAFFIC = (
@@ -28,10 +30,11 @@ TRAFFIC = (
 )
 
 
-def compiled(price, *, limits=None, traffic=(), dated=None):
+def compiled(price, *, limits=None, traffic=(), dated=None, night=None):
     rows = {"44": rate("44", "0.0100"), "4420": rate("4420", price)}
     coming = (replace(rate("44", dated), valid_from=LATER),) if dated else ()
-    cheap = Deck("cheap", rows, MARK, (*rows.values(), *coming) if dated else ())
+    coming += (replace(rate("44", night), section="night"),) if night else ()
+    cheap = Deck("cheap", rows, MARK, (*rows.values(), *coming) if coming else (), calendar=WORK)
     decks = Rates("EUR", {"gold": deck("gold", p44="0.02", p33="0.02")}, {"cheap": cheap})
     made = node("edge-a", "10.231.0.2", (vendor("far", "192.0.2.20/32", guard=limits),), rates=decks,
                 routing=Routing(traffic=traffic))  # fmt: skip
@@ -77,6 +80,17 @@ def test_what_comes_later_is_told_with_its_day():
     assert (
         f"sold at a loss: 44 (-0.03 a minute on far, -150.0 %) from {LATER:%Y-%m-%d %H:%M} UTC"
         in change.diff[-1]
+    )
+
+
+def test_what_loses_in_one_section_alone_is_told_whatever_the_hour():
+    change = plan(compiled("0.0100"), compiled("0.0100", night="0.05"))
+    assert change.risk is Risk.NEGATIVE_MARGIN
+    assert "sold at a loss: 44 (-0.03 a minute on far, -150.0 %) in section night" in change.diff[-1]
+    assert (
+        plan(compiled("0.0100", night="0.05"), compiled("0.0300", night="0.05"))
+        .diff[-1]
+        .startswith("routes of gold: sold at a loss: 4420 (-0.01 a minute")
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -52,12 +53,19 @@ class Actual:
         return share(self.profit, self.expense)
 
 
-def actual_margins(connection: Any, calls: str, rates: Rates, *, by: str) -> list[Actual]:
-    """Return the margins of a relation of calls (SQL), the lowest profit first; ``by`` is one of ``KEYS``."""
+def actual_margins(
+    connection: Any, calls: str, rates: Rates, *, by: str, note: Callable[[str], None]
+) -> list[Actual]:
+    """Return the margins of a relation of calls (SQL), the lowest profit first; ``by`` is one of ``KEYS``.
+
+    ``note`` is told what the amounts leave out.
+    """
     needs = survey(connection, calls)
     if needs is None:
         return []
     rating = Rating(connection, rates, needs)
+    for each in rating.notes:
+        note(each)
     table = rating.run(calls, lambda rated: _statement(rated, KEYS[by]), columns=_NEEDED)
     return sorted(map(_actual, table.to_pylist()), key=lambda each: (each.profit, each.name))
 

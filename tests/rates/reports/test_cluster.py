@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +59,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def test_every_report_is_the_same_on_a_cluster(spark: Any, duck: Any, rated_file: Path):
-    assert spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() == 3  # two workers and the driver
+    assert _members(spark, 3) == 3  # two workers and the driver
     cluster = ibis.pyspark.connect(spark).read_parquet(str(rated_file))
     here = duck(rated_file)
     zone = Scope(zone="Europe/Berlin")
@@ -69,3 +70,13 @@ def test_every_report_is_the_same_on_a_cluster(spark: Any, duck: Any, rated_file
         assert expected.rows
         found = on_engine(cluster, SPAN, request, EMPTY)
         assert (name, found.rows, found.total) == (name, expected.rows, expected.total)
+
+
+def _members(spark: Any, wanted: int) -> int:
+    """Wait up to a minute for workers to report; a busy machine starts one well after the other."""
+    until = time.monotonic() + 60
+    while True:
+        found = int(spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size())
+        if found == wanted or time.monotonic() > until:
+            return found
+        time.sleep(0.2)

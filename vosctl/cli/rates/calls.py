@@ -74,3 +74,8 @@ def open_calls(site: Site, patterns: tuple[str, ...], mapping: Path | None) -> I
                 f"{files[0]} holds no call", hint="a mapping says which column is what: --mapping FILE"
             )
         yield Opened(connection, filled(f"from {TABLE}", parties(site)), rates_of(site))
+
+
+def left_out(note: str) -> None:
+    """Say what the amounts that follow do not hold."""
+    errors_to().print(note, style="yellow")

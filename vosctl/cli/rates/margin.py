@@ -12,7 +12,7 @@ import click
 
 from vosctl.cli.loading import load_site
 from vosctl.cli.options import SiteArguments, site_options
-from vosctl.cli.rates.calls import cdr_option, open_calls
+from vosctl.cli.rates.calls import cdr_option, left_out, open_calls
 from vosctl.cli.rates.parameters import AMOUNT, DURATION, MOMENT
 from vosctl.cli.screen import output, print_json
 from vosctl.errors import UsageError
@@ -101,7 +101,7 @@ def _actual(
 
     checked, _ = load_site(site, warn=False)
     with open_calls(checked, cdrs, mapping) as calls:
-        found = actual_margins(calls.connection, calls.query, calls.rates, by=by)
+        found = actual_margins(calls.connection, calls.query, calls.rates, by=by, note=left_out)
         currency = calls.rates.currency
     found = [each for each in found if each.profit < 0 or not losing]
     _print(site, report.as_json(found, currency), report.screen(found, by=by, currency=currency, most=most))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import click
 
 from vosctl.cli.loading import load_site
 from vosctl.cli.options import SiteArguments, site_options_beside_files
-from vosctl.cli.rates.calls import ZONE, Opened, cdr_option, open_calls
+from vosctl.cli.rates.calls import ZONE, Opened, cdr_option, left_out, open_calls
 from vosctl.cli.rates.parameters import MOMENT
 from vosctl.cli.screen import output, print_json
 from vosctl.errors import UsageError
@@ -89,20 +88,26 @@ def report_command(
     return 0
 
 
-@dataclass(frozen=True, slots=True)
 class _Work:
-    calls: Opened
-    request: Request
+    """Calls and their rating, made once for all that is asked of them."""
+
+    def __init__(self, calls: Opened, request: Request) -> None:
+        from vosctl.rates.engine.rating import Rating, survey  # noqa: PLC0415  not for the help
+
+        self.request = request
+        self._calls = calls
+        found = survey(calls.connection, calls.query)
+        assert found is not None, "there is a call"
+        self._found = found
+        self._rating = Rating(calls.connection, calls.rates, found)
+        for note in self._rating.notes:
+            left_out(note)
 
     def made(self, request: Request) -> Made:
         """Run a request over the calls."""
-        from vosctl.rates.engine.rating import Rating, survey  # noqa: PLC0415  not for the help
-        from vosctl.rates.reports.run import on_rating  # noqa: PLC0415
+        from vosctl.rates.reports.run import on_rating  # noqa: PLC0415  not for the help
 
-        found = survey(self.calls.connection, self.calls.query)
-        assert found is not None, "there is a call"
-        rating = Rating(self.calls.connection, self.calls.rates, found)
-        return on_rating(rating, self.calls.query, found, request, self.calls.rates)
+        return on_rating(self._rating, self._calls.query, self._found, request, self._calls.rates)
 
 
 def _write(made: Made, work: _Work, kind: str, out: Path | None, *, every: bool) -> None:

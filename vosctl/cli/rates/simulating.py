@@ -9,8 +9,8 @@ import click
 
 from vosctl.cli.loading import load_site, site_options_of
 from vosctl.cli.options import SiteArguments, site_options_beside_files
-from vosctl.cli.rates.calls import Opened, cdr_option, open_calls
-from vosctl.cli.screen import errors_to, output, print_json
+from vosctl.cli.rates.calls import Opened, cdr_option, left_out, open_calls
+from vosctl.cli.screen import output, print_json
 from vosctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def simulate_command(
     checked, _ = load_site(site, warn=False)
     with open_calls(checked, cdrs, mapping) as calls:
         was = _was(site, calls, revision, by)
-        would = simulation.earned(calls.connection, calls.query, calls.rates, by, _note)
+        would = simulation.earned(calls.connection, calls.query, calls.rates, by, left_out)
         found, currency = simulation.lines(was, would), calls.rates.currency
     titles = revision or "billed", "now"
     if as_csv:
@@ -56,10 +56,6 @@ def simulate_command(
     else:
         output().print(report.screen(found, by, currency, titles, len(found) if every else _SHOWN))
     return 0
-
-
-def _note(text: str) -> None:
-    errors_to().print(text, style="yellow")
 
 
 def _was(site: SiteArguments, calls: Opened, revision: str | None, by: str) -> dict[str, Earned]:

@@ -45,8 +45,9 @@ class Loaded:
 
 
 def connect(folder: Path, *, memory: str = "2GB", threads: int | None = None) -> Any:
-    """Return a DuckDB whose data lies and spills in ``folder``; it takes ``memory`` at most."""
-    connection = needed("duckdb").connect(str(folder / "calls.duckdb"))
+    """Return a DuckDB whose data lies and spills in ``folder``; it takes ``memory`` at most and fetches nothing."""
+    offline = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    connection = needed("duckdb").connect(str(folder / "calls.duckdb"), config=offline)
     connection.execute(f"set memory_limit = {literal(memory)}")
     connection.execute(f"set temp_directory = {literal(str(folder / 'spilled'))}")
     connection.execute("set preserve_insertion_order = true")

@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from functools import cached_property
+from itertools import product
 
 from vosctl.rates import guard
 from vosctl.rates.lookup import Prefixes
@@ -22,6 +23,7 @@ from vosctl.rates.routing.reader import (
     OFFER,
     RATE,
     REASONS,
+    Calendar,
     Offer,
     Rate,
     Route,
@@ -49,6 +51,7 @@ class Kind(Enum):
 class Moved:
     """Prefixes of a group to which the same happens, each with the reason, from a moment on (None: at once).
 
+    ``section`` names the sections of work calendars in which it does, "" outside of them all.
     ``minutes`` is the traffic that they carry, None where nobody measured it.
     """
 
@@ -56,24 +59,34 @@ class Moved:
     kind: Kind
     vendor: str
     start: datetime | None
+    section: str = ""
     prefixes: dict[str, str] = field(default_factory=dict)
     minutes: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Time:
+    """When calls are looked at: a moment (``start`` where it is later than now), and sections of the calendars."""
+
+    when: datetime
+    start: datetime | None
+    sections: tuple[int, ...] | None
+    names: str = ""
 
 
 def changes(
     old: RouteTables, new: RouteTables, when: datetime, traffic: Iterable[Traffic] = ()
 ) -> Iterator[Moved]:
-    """Yield what changes for calls at a moment, and then at each later moment at which either file changes.
+    """Yield what changes for calls from a moment on, in every section, then at each later moment that either file has.
 
-    Sections of work calendars are those that ``when``, and each later moment, fall into.
+    What a change at one time says already is not said again of a later one or of a section. Where the files have
+    different calendars, only the sections count into which the moments fall.
     """
     pair = _Pair(old, new, tuple(traffic))
-    later = sorted({*old.moments, *new.moments})
-    moments = [when, *(EPOCH + each * _MICROSECOND for each in later if EPOCH + each * _MICROSECOND > when)]
     seen: set[tuple[str, Kind, str, str]] = set()
-    for number, moment in enumerate(moments):
+    for time in _times(old, new, when):
         for name in sorted(old.groups.keys() & new.groups.keys()):
-            for moved in pair.group(name, moment, moment if number else None):
+            for moved in pair.group(name, time):
                 key = moved.group, moved.kind, moved.vendor
                 moved.prefixes = {
                     each: why for each, why in moved.prefixes.items() if (*key, each) not in seen
@@ -84,6 +97,23 @@ def changes(
                     yield moved
 
 
+def _times(old: RouteTables, new: RouteTables, when: datetime) -> Iterator[_Time]:
+    later = (EPOCH + each * _MICROSECOND for each in sorted({*old.moments, *new.moments}))
+    calendars = new.views_by or old.views_by
+    alike = not old.views_by or not new.views_by or old.views_by == new.views_by
+    found = list(product(*(range(len(each.sections) + 1) for each in calendars))) if alike else []
+    chosen: list[tuple[int, ...] | None] = [*found] if 0 < len(found) <= _MOST_SECTIONS else [None]
+    for start in (None, *(each for each in later if each > when)):
+        for sections in chosen:
+            yield _Time(start or when, start, sections, _names(calendars, sections or ()))
+
+
+def _names(calendars: Iterable[Calendar], sections: tuple[int, ...]) -> str:
+    chosen = zip(calendars, sections, strict=False)
+    return ", ".join(list(each.sections)[section - 1] for each, section in chosen if section)
+
+
+_MOST_SECTIONS = 64
 _MICROSECOND = (EPOCH.replace(microsecond=1)) - EPOCH
 
 
@@ -95,9 +125,9 @@ class _Side:
         self.indexes = file.lookup.find_keys(keys)
         self._known: dict[tuple[int, int], Route | None] = {}
 
-    def columns(self, group: str, when: datetime) -> tuple[Column, Column]:
+    def columns(self, group: str, time: _Time) -> tuple[Column, Column]:
         """Return the cells and the lists of offers of all the pair's prefixes."""
-        view = self.file.view(when)
+        view = self.file.view(time.when, time.sections)
         return (
             self.file.values(self.file.table(view, self.file.groups[group]), self.indexes),
             self.file.values(self.file.table(view), self.indexes),
@@ -159,9 +189,9 @@ class _Pair:
         self.numbers = common.numbers(old), common.numbers(new)
         self.traffic = traffic
 
-    def group(self, name: str, when: datetime, start: datetime | None) -> Iterator[Moved]:
-        """Yield what changes for a group's calls at a moment."""
-        columns = (*self.old.columns(name, when), *self.new.columns(name, when))
+    def group(self, name: str, time: _Time) -> Iterator[Moved]:
+        """Yield what changes for a group's calls at a time."""
+        columns = (*self.old.columns(name, time), *self.new.columns(name, time))
         told: dict[tuple[int, ...], list[tuple[Kind, str, str]]] = {}
         found: dict[tuple[Kind, str], Moved] = {}
         for number in self._differing(columns):
@@ -169,7 +199,7 @@ class _Pair:
             if four not in told:
                 told[four] = list(_moves(self.old, self.new, four))
             for kind, vendor, why in told[four]:
-                moved = found.setdefault((kind, vendor), Moved(name, kind, vendor, start))
+                moved = found.setdefault((kind, vendor), Moved(name, kind, vendor, time.start, time.names))
                 moved.prefixes[unpack(self.keys[KEY * number : KEY * number + KEY])] = why
         yield from found.values()
 

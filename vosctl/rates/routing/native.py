@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from vosctl.errors import VosctlError
 from vosctl.rates.lookup.keys import KEY
 from vosctl.rates.lookup.native import library as lookup_library
 from vosctl.rates.routing.bulk import (
@@ -205,4 +206,4 @@ def _check(result: int) -> None:
     if result == -1:
         raise MemoryError
     if result:
-        raise OverflowError("more than 4096 vendors at one node")
+        raise VosctlError("a node routes to more than 4096 vendors", hint="give some of them to other nodes")

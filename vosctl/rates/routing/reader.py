@@ -127,12 +127,18 @@ class RouteFile:
         if zlib.crc32(self.data[HEADER.size :]) != self.checksum:
             raise RouteFileError("its checksum does not fit: the file was damaged")
 
-    def view(self, when: datetime) -> int:
-        """Return the number of the view that a moment falls into."""
+    def view(self, when: datetime, sections: tuple[int, ...] | None = None) -> int:
+        """Return the number of the view that a moment falls into; ``sections`` in place of those that it falls into."""
         number = bisect_right(self.moments, (when - EPOCH) // timedelta(microseconds=1))
-        for calendar in self.calendars[: self._in_views]:
-            number = number * (len(calendar.sections) + 1) + calendar.section(when)
+        for at, calendar in enumerate(self.views_by):
+            section = calendar.section(when) if sections is None else sections[at]
+            number = number * (len(calendar.sections) + 1) + section
         return number
+
+    @property
+    def views_by(self) -> tuple[Calendar, ...]:
+        """The calendars whose sections have rates of their own."""
+        return self.calendars[: self._in_views]
 
     def index(self, number: str) -> int:
         """Return the index of the number's longest prefix, NONE for none; a leading + is passed over."""

@@ -44,7 +44,8 @@ def told(old: bytes, new: bytes, source: Source, when: datetime) -> Iterator[Tol
 
 def lines(old: bytes | None, new: bytes, source: Source, when: datetime) -> tuple[tuple[str, ...], str]:
     """Return what a plan shows in place of the bytes' difference, and the gravest risk's id ("" for none)."""
-    size = f"{len(new):,} bytes, {RouteTables(new).prefixes:,} prefixes"
+    count = RouteTables(new).prefixes
+    size = f"{len(new):,} bytes, {count:,} prefix{'' if count == 1 else 'es'}"
     if old is None:
         return (f"route tables, {size}",), ""
     try:
@@ -62,6 +63,7 @@ def lines(old: bytes | None, new: bytes, source: Source, when: datetime) -> tupl
 def _told(moved: Moved, source: Source, when: datetime) -> Told:
     prefixes = sorted(moved.prefixes)
     start = f" from {moved.start:%Y-%m-%d %H:%M} UTC" if moved.start else ""
+    start += f" in section {moved.section}" if moved.section else ""
     carried = "" if moved.minutes is None else f"; {_amount(moved)} minutes of traffic"
     if moved.kind is Kind.CHANGED:
         count = f"{len(prefixes):,} prefix{'' if len(prefixes) == 1 else 'es'}"
@@ -82,7 +84,7 @@ def _told(moved: Moved, source: Source, when: datetime) -> Told:
 
 def _why(moved: Moved, prefix: str, source: Source, when: datetime) -> str:
     """Return the reason with its amounts: what the guard says of the prefix's own route."""
-    if moved.kind is not Kind.LOCKED:
+    if moved.kind is not Kind.LOCKED or moved.section:  # which moment is in the section, nobody knows
         return moved.prefixes[prefix]
     seller = next(each for each in source.sellers if each.deck.name == moved.group)
     way = route(seller, source.vendors, prefix, moved.start or when)

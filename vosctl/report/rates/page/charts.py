@@ -8,10 +8,11 @@ from decimal import Decimal
 
 WIDTH = 720
 _WIDE = 1320
-_LABEL, _VALUE = 200, 96
+_LABEL, _VALUE = 280, 96
 _ROW, _BAR = 26, 16
 _HEIGHT, _LEFT, _BOTTOM, _TOP = 240, 72, 34, 14
 _MOST_BARS = 12
+_MOST_DOTS = 62
 _STEPS = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
 
 
@@ -38,11 +39,12 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Horizontal bars from a common zero."""
+    """Horizontal bars from a common zero; ``others`` is the sum of those that are not drawn, which would dwarf them."""
 
     bars: tuple[Bar, ...]
     zero: float
     height: int
+    others: tuple[str, Decimal] | None = None
     left: int = _LABEL
     width: int = _WIDE
 
@@ -58,6 +60,11 @@ class Line:
     height: int = _HEIGHT
     left: int = _LEFT
     width: int = WIDTH
+
+    @property
+    def dotted(self) -> bool:
+        """Whether its points are so few that they can be told apart."""
+        return len(self.points) <= _MOST_DOTS
 
     @property
     def path(self) -> str:
@@ -78,8 +85,8 @@ class Waterfall:
 
 
 def bars(amounts: Sequence[tuple[str, Decimal]]) -> Bars:
-    """Return bars of the largest amounts, above or below nothing, in the order of the amounts; the others are one."""
-    chosen = _largest(amounts)
+    """Return bars of the largest amounts, above or below nothing, in the order of the amounts."""
+    chosen, others = _largest(amounts)
     low = min([Decimal(0), *(amount for _, amount in chosen)])
     high = max([Decimal(0), *(amount for _, amount in chosen)])
     room = _WIDE - _LABEL - _VALUE - (_VALUE if low < 0 else 0)
@@ -91,17 +98,17 @@ def bars(amounts: Sequence[tuple[str, Decimal]]) -> Bars:
         x = zero if amount >= 0 else zero - length
         kind = "gain" if amount >= 0 else "loss"
         made.append(Bar(label, amount, x, at * _ROW + (_ROW - _BAR) / 2, max(length, 1.0), _BAR, kind))
-    return Bars(tuple(made), zero, max(len(made), 1) * _ROW)
+    return Bars(tuple(made), zero, max(len(made), 1) * _ROW, others)
 
 
-def _largest(amounts: Sequence[tuple[str, Decimal]]) -> list[tuple[str, Decimal]]:
-    ordered = sorted(amounts, key=lambda each: -each[1])
-    if len(ordered) <= _MOST_BARS:
-        return ordered
-    kept = sorted(ordered, key=lambda each: -abs(each[1]))[: _MOST_BARS - 1]
-    rest = [each for each in ordered if each not in kept]
-    shown = [each for each in ordered if each in kept]
-    return [*shown, (f"{len(rest):,} others", sum((amount for _, amount in rest), Decimal(0)))]
+def _largest(
+    amounts: Sequence[tuple[str, Decimal]],
+) -> tuple[list[tuple[str, Decimal]], tuple[str, Decimal] | None]:
+    """Return the amounts that are farthest from nothing, the highest first, and the others in words with their sum."""
+    by_size = sorted(amounts, key=lambda each: -abs(each[1]))
+    shown, rest = by_size[:_MOST_BARS], by_size[_MOST_BARS:]
+    others = (f"{len(rest):,} others", sum((amount for _, amount in rest), Decimal(0))) if rest else None
+    return sorted(shown, key=lambda each: -each[1]), others
 
 
 def line(values: Sequence[tuple[str, Decimal]]) -> Line:

@@ -21,7 +21,8 @@ BY_DESTINATION = Report("", "", ("customer_destination",), _BOTH, "margin")
 BY_VENDOR = Report("", "", ("vendor",), _BOTH, "expense")
 BY_DAY = Report("", "", (), _BOTH, "margin")
 _MOST_VENDORS = 6
-_LETTER = 6.2  # pixels
+_LETTER = 6.9  # pixels, of the widest of the usual fonts
+_MOST_DAYS = 92
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Charts:
 
 def page(made: Made, charts: Charts, *, about: str) -> str:
     """Return the page; ``about`` says which calls it is of."""
-    days = [(str(day), _amount(margin)) for day, _, _, margin in charts.days.rows]
+    unit, times = _over_time([(str(day), _amount(margin)) for day, _, _, margin in charts.days.rows])
     destinations = [(str(name), _amount(margin)) for name, _, _, margin in charts.destinations.rows]
     return rendered(
         "report.html.j2",
@@ -44,13 +45,24 @@ def page(made: Made, charts: Charts, *, about: str) -> str:
         currency=made.currency,
         tiles=list(_tiles(charts.destinations.total)),
         waterfall=waterfall(_steps(charts.vendors)) if charts.vendors.rows else None,
-        trend=line(sorted(days)) if len(days) > 1 else None,
+        trend=line(times) if len(times) > 1 else None,
+        unit=unit,
         destinations=bars(destinations) if destinations else None,
         columns=[{"name": each.name, "number": each.kind is not Kind.TEXT} for each in made.columns],
         rows=[{"cells": _cells(made, row), "losing": loses(made, row)} for row in made.rows],
         total=_cells(made, made.total, made.keys),
         keys=made.keys,
     )
+
+
+def _over_time(days: list[tuple[str, Decimal]]) -> tuple[str, list[tuple[str, Decimal]]]:
+    """Return days in order, or where they are too many to be told apart the sums of months."""
+    if len(days) <= _MOST_DAYS:
+        return "day", sorted(days)
+    months: dict[str, Decimal] = {}
+    for day, amount in sorted(days):
+        months[day[:7]] = months.get(day[:7], Decimal(0)) + amount
+    return "month", list(months.items())
 
 
 def rendered(template: str, **values: Any) -> str:

@@ -38,7 +38,7 @@ def page(found: Reconciled, rows: list[dict[str, Any]]) -> str:
         {
             "label": "difference",
             "text": thousands(amount(total.difference) or 0, 2),
-            "losing": total.difference > 0,
+            "losing": False,
         },
         {"label": "calls that differ", "text": f"{differing:,}", "losing": False},
     ]

@@ -109,12 +109,28 @@ def legs(media: Media, rule: str, left: Phone, right: Phone) -> tuple[dict[str, 
     return media.leg(None, **private), media.leg(right, pts=[8, 101])
 
 
-@pytest.mark.parametrize("rule", ["sdp", "nat"])
-@pytest.mark.parametrize("mode", ["none", "aes128"])
+@pytest.mark.parametrize(
+    ("rule", "mode", "low_latency"),
+    [
+        ("sdp", "none", False),
+        ("nat", "none", False),
+        ("sdp", "aes128", False),
+        ("nat", "aes128", False),
+        ("nat", "none", True),
+    ],
+)
 def test_a_call_under_spray_and_through_a_move(
-    media: Media, phone: Phones, attacker: Attacker, capsys: pytest.CaptureFixture[str], rule: str, mode: str
+    media: Media,
+    phone: Phones,
+    attacker: Attacker,
+    capsys: pytest.CaptureFixture[str],
+    rule: str,
+    mode: str,
+    low_latency: bool,
 ) -> None:
     """The far end of side a moves to another port in mid-call, signalled as a re-INVITE would."""
+    media.configure(low_latency=low_latency)
+    assert media.request("status")["low_latency"] == low_latency
     media.request("keys", keys={"k": {"value": wire_reference.KEYS["aes128"][0]}})
     crypt = {"mode": mode, "kid": "k", "salt": "00000001"}
     left, right = phone(), phone()
@@ -122,6 +138,7 @@ def test_a_call_under_spray_and_through_a_move(
     if mode != "none":
         b = {**b, "tx": crypt}
     where = {"sdp": "SDP's address", "nat": "behind NAT"}[rule]
+    mode_told = f"{mode}, low latency" if low_latency else mode
     with attacker.at_work():
         made = media.request("add", call="c", stream=0, a=a, b={**b, "remote": None})
         attacker.targets += [tuple(made[side]["local"]) for side in "ab"]
@@ -131,7 +148,7 @@ def test_a_call_under_spray_and_through_a_move(
             first_word(media, left, right, made)
         talk = Talk()
         run(talk, left, right, made, 1000, mode)
-        record(capsys, f"{where}, {mode}, before the move", talk, attacker)
+        record(capsys, f"{where}, {mode_told}, before the move", talk, attacker)
         moved, before = phone(left.host), attacker.sent
         a_again = {"remote": list(moved.name) if rule == "sdp" else ["192.168.7.7", moved.name[1]]}
         media.request("change", call="c", stream=0, a=a_again)
@@ -139,7 +156,7 @@ def test_a_call_under_spray_and_through_a_move(
             first_word(media, moved, right, made)
         talk = Talk()
         run(talk, moved, right, made, 5000, mode)
-        record(capsys, f"{where}, {mode}, after the move", talk, attacker, before)
+        record(capsys, f"{where}, {mode_told}, after the move", talk, attacker, before)
     counted = media.counters("c")
     assert counted["a"]["dropped"] > 100
     assert counted["b"]["dropped"] > 100

@@ -1,4 +1,4 @@
-"""Recordings of the media process: both families, SRTP decrypted, a limit, and a folder that is gone."""
+"""Recordings of the media process: both families, SRTP decrypted, a limit, a full disk, and a folder that is gone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import os
 import socket
 import struct
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -134,6 +135,37 @@ def test_a_recording_ends_at_its_limit_with_a_whole_packet_and_the_call_goes_on(
     media.request("record", call="c", path=str(again))
     first.send(sent[0], made["a"]["local"])
     assert [one.payload for one in settled(again, 1)] == sent[:1]
+
+
+def test_a_disk_that_becomes_full_ends_the_recording_and_nothing_else(
+    start: Callable[..., Media], phone: Phones, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = f"import ctypes; assert not ctypes.CDLL(None).mount(b'none', {bytes(disk)!r}, b'tmpfs', 0, b'size=8k'); "
+    media = start(python=("unshare", "--mount", sys.executable), before=mount)
+    inside = Path(f"/proc/{media.process.pid}/root{disk}")  # nobody else sees what is mounted there
+    first, second = phone(), phone()
+    made = media.request("add", call="c", stream=0, a=media.leg(first), b=media.leg(second))
+    media.request("record", call="c", path=f"{disk}/c.pcap")
+    sent = [packet(bytes([seq]) * 160, seq=seq) for seq in range(60)]
+    for one in sent:
+        first.send(one, made["a"]["local"])
+        assert second.receive() == one
+    media.request("record", call="c", path=None)
+    fit = (8192 - 24) // (16 + 28 + 172)
+    assert [one.payload for one in settled(inside / "c.pcap", fit)] == sent[:fit]
+    assert media.said().count("c.pcap ends: no space left") == 1
+
+    with pytest.raises(RefusedError, match=r"more\.pcap: No space left on device"):
+        media.request("record", call="c", path=f"{disk}/more.pcap")
+    assert [path.name for path in inside.iterdir()] == ["c.pcap"]
+    descriptors = Path(f"/proc/{media.process.pid}/fd").iterdir()
+    assert not any("more.pcap" in one.resolve().name for one in descriptors)
+    (inside / "c.pcap").unlink()
+    media.request("record", call="c", path=f"{disk}/more.pcap")
+    first.send(sent[0], made["a"]["local"])
+    assert [one.payload for one in settled(inside / "more.pcap", 1)] == sent[:1]
 
 
 @pytest.mark.parametrize(

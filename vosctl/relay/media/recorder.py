@@ -64,8 +64,7 @@ class Recorder:
             raise RequestError("this call is recorded already")
         try:
             Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            os.write(file, _HEADER)
+            file = _new_file(path)
         except OSError as error:
             raise RequestError(f"{path}: {error.strerror}") from None
         with self._lock:
@@ -155,6 +154,18 @@ class Recorder:
         if lost != self._lost_before:
             _LOG.warning("recordings lack %d packets: the disk was too slow", lost - self._lost_before)
             self._lost_before = lost
+
+
+def _new_file(path: str) -> int:
+    """Return a descriptor of the new file, which holds its header. Raises ``OSError``; nothing is left then."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, _HEADER)
+    except OSError:
+        os.close(file)
+        Path(path).unlink()
+        raise
+    return file
 
 
 def _ip(source: bytes, destination: bytes, payload: bytes) -> bytes:

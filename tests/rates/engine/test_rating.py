@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
@@ -16,7 +15,7 @@ from vosctl.rates.engine.rated import RATED, UNIT
 from vosctl.rates.engine.rating import Rating, survey
 from vosctl.rates.engine.sections import turns
 from vosctl.rates.pricing import Caller, in_site_currency, prices
-from vosctl.site.decks import Account, Deck, Phone, Rate, Rates, Rounding, Tier
+from vosctl.site.decks import Account, Deck, Phone, Rate, Rates, Rounding
 
 PARTS = ("state", "source", "prefix", "destination", "seconds", "total")
 
@@ -138,12 +137,3 @@ def test_sections_change_when_the_calendar_says() -> None:
         current = found.get(moment, current)
         assert messy.CALENDAR.section(moment) == current, moment
         moment += timedelta(minutes=1)
-
-
-def test_what_depends_on_the_month_is_said(connection: Any, load: Any) -> None:
-    rates = messy.site(3)
-    name, deck = next(iter(rates.groups.items()))
-    tiered = replace(rates, groups={**rates.groups, name: replace(deck, tiers=(Tier(10, Decimal(5)),))})
-    needs = survey(connection, load(messy.calls(3, rates, 100)))
-    assert needs is not None and Rating(connection, rates, needs).notes == ()
-    assert Rating(connection, tiered, needs).notes == (f"discounts by volume are left out: {name}",)

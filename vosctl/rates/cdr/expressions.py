@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from vosctl.rates.cdr.mapping import CdrFormat
 from vosctl.rates.engine.amounts import LONGEST_MS
 from vosctl.rates.engine.rated import ANSWERED, UNIT
+from vosctl.rates.engine.sql import literal
 
 _TEXTS = (
     "call_id",
@@ -22,16 +23,6 @@ _WHOLE = ("pdd_ms", "cause")
 _MONEY = ("billed", "cost")
 _CLOCK = r"^\d+:[0-5]?\d(:[0-5]?\d)?(\.\d+)?$"
 _NUMBER = r"^[0-9]{1,32}$"
-
-
-def quoted(name: str) -> str:
-    """Return a column's name as SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: str) -> str:
-    """Return a text as SQL."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def fields(columns: Mapping[str, str], types: Mapping[str, str], mapping: CdrFormat) -> dict[str, str]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from vosctl.rates.cdr.expressions import literal
 from vosctl.rates.engine.rated import CALLS
+from vosctl.rates.engine.sql import literal
 from vosctl.site.decks import Rates
 from vosctl.site.model import GatewayType, Node, Site
 

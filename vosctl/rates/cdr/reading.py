@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from vosctl.errors import UsageError
-from vosctl.rates.cdr.expressions import fields, literal, problems, quoted
+from vosctl.rates.cdr.expressions import fields, problems
 from vosctl.rates.cdr.mapping import CdrFormat, columns_of
 from vosctl.rates.engine.packages import needed
 from vosctl.rates.engine.rated import CALLS
+from vosctl.rates.engine.sql import literal, quoted
 
 TABLE = "calls"
 SHOWN = 1000

@@ -101,8 +101,8 @@ class Terms:
         return f"{own}_term >= {FIRST_TERM}{blocked}"
 
     def steps(self, own: str) -> str:
-        """Return SQL of the cycles that began after the free seconds and the first period."""
-        left = f"greatest(duration_ms - {own}_start_ms, 0)"
+        """Return SQL of the cycles that began after the free seconds and the first period of ``<own>_ms``."""
+        left = f"greatest({own}_ms - {own}_start_ms, 0)"
         return f"({left} + {own}_cycle_ms - 1) // {own}_cycle_ms as {own}_steps"
 
     def sixty(self, own: str) -> str:
@@ -110,14 +110,14 @@ class Terms:
         kind = "BIGINT" if self.most <= _LIMIT else "HUGEINT"
         periods = f"{own}_first + {own}_steps * {own}_step::{kind}"
         return (
-            f"case when duration_ms <= {own}_grace_ms then 0::{kind} else greatest({own}_minimum,"
-            f" {own}_connect + case when duration_ms > {own}_free_ms then {periods} else 0 end) end as {own}_sixty"
+            f"case when {own}_ms <= {own}_grace_ms then 0::{kind} else greatest({own}_minimum,"
+            f" {own}_connect + case when {own}_ms > {own}_free_ms then {periods} else 0 end) end as {own}_sixty"
         )
 
     def seconds(self, own: str) -> str:
         """Return SQL of the seconds that are billed, given the steps."""
         whole = f"{own}_first_seconds + {own}_steps * {own}_cycle"
-        return f"case when duration_ms <= greatest({own}_grace_ms, {own}_free_ms) then 0 else {whole} end"
+        return f"case when {own}_ms <= greatest({own}_grace_ms, {own}_free_ms) then 0 else {whole} end"
 
     def amount(self, own: str, name: str) -> str:
         """Return SQL of the rounded amount (``total`` or ``net``), given sixty times the charge."""

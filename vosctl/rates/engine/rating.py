@@ -14,8 +14,10 @@ from itertools import count
 from typing import Any
 
 from vosctl.rates.engine.amounts import Terms
+from vosctl.rates.engine.months import Months
 from vosctl.rates.engine.packages import needed
 from vosctl.rates.engine.rated import RATED
+from vosctl.rates.engine.sql import literal
 from vosctl.rates.engine.statement import DESTINATIONS, PREFIXES, Candidate, needed_calls, rated_query
 from vosctl.rates.engine.tariff import Span, Tariff, moment_of
 from vosctl.rates.lookup.keys import NONE
@@ -68,7 +70,6 @@ class Rating:
         phones = [each.private for each in rates.phones.values() if each.private]
         groups = [deck for name, deck in rates.groups.items() if name in needs.customer_decks]
         vendors = [deck for name, deck in rates.clearing.items() if name in needs.vendor_decks]
-        self.notes = tuple(_notes([*groups, *accounts, *phones, *vendors], rates))
         self._candidates = [_GROUP, *[_ACCOUNT] * bool(accounts), *[_PHONE] * bool(phones), _VENDOR]
         self._tariffs: dict[str, Tariff] = {}
         self._terms: dict[str, Terms] = {}
@@ -78,6 +79,8 @@ class Rating:
             self._terms[side] = Terms(self._tariffs[side])
             self._keep(f"{self._tables}_{side}_terms", self._terms[side].terms())
             self._keep(f"{self._tables}_{side}_factors", self._terms[side].factors())
+        self._months = Months(rates, self._tariffs, self._terms, self._tables)
+        self.notes = tuple(self._months.notes(f"{needs.span.first:%Y-%m-%d}"))
 
     def run(
         self,
@@ -93,13 +96,30 @@ class Rating:
         ``columns`` are worked out, of ``sides`` only those.
         """
         candidates = [each for each in self._candidates if each.side in sides]
-        reader = self._looked_up(calls, columns, candidates)
+        month = self._months.columns(candidates)
+        reader = self._looked_up(calls, {*columns, *month}, candidates)
+        query = rated_query(columns, candidates, self._terms, self._tables, monthly=bool(month))
+        if month:
+            return self._by_month(reader, candidates, statement(f"({query})"))
         self._connection.register(_LOOKED_UP, reader)
-        query = rated_query(columns, candidates, self._terms, self._tables)
         try:
             return self._connection.execute(statement(f"({query})")).fetch_arrow_table()
         finally:
             self._connection.unregister(_LOOKED_UP)
+
+    def _by_month(self, reader: Any, candidates: Sequence[Candidate], statement: str) -> Any:
+        """Run a statement over calls whose prices depend on those before them: all are kept while it runs."""
+        kept = f"{self._tables}_calls"
+        self._connection.register(_LOOKED_UP, reader)
+        self._connection.execute(f"create or replace temp table {kept} as select * from {_LOOKED_UP}")
+        self._connection.unregister(_LOOKED_UP)
+        view = self._months.query(kept, candidates)
+        self._connection.execute(f"create or replace temp view {_LOOKED_UP} as {view}")
+        try:
+            return self._connection.execute(statement).fetch_arrow_table()
+        finally:
+            self._connection.execute(f"drop view {_LOOKED_UP}")
+            self._connection.execute(f"drop table {kept}")
 
     def _keep(self, name: str, table: Any) -> None:
         self._connection.register("given", table)
@@ -133,16 +153,6 @@ class Rating:
         return pa.RecordBatchReader.from_batches(schema, _in_parallel(look_up, source, self._threads))
 
 
-def _notes(decks: Sequence[Deck], rates: Rates) -> Iterator[str]:
-    """Yield what the amounts of calls do not hold, as it depends on all calls of a month."""
-    tiered = sorted(deck.name for deck in decks if deck.tiers)
-    if tiered:
-        yield f"discounts by volume are left out: {', '.join(tiered)}"
-    packed = sorted(account.name for account in rates.accounts.values() if account.packages)
-    if packed:
-        yield f"package minutes are left out: {', '.join(packed)}"
-
-
 def _looked_up(
     tariff: Tariff, deck_of: Any, moments: Any, text: Any, columns: Collection[str]
 ) -> dict[str, Any]:
@@ -167,17 +177,12 @@ def _deck_number(candidate: Candidate, decks: Sequence[str]) -> str:
     if not decks:
         return f"{NONE}::uinteger {own}"
     if len(decks) <= _FEW:
-        whens = " ".join(f"when {text(name)} then {number}" for number, name in enumerate(decks))
+        whens = " ".join(f"when {literal(name)} then {number}" for number, name in enumerate(decks))
         return f"(case {candidate.deck} {whens} else {NONE} end)::uinteger {own}"
-    names = ", ".join(text(name) for name in decks)
+    names = ", ".join(literal(name) for name in decks)
     return (
         f"coalesce(enum_code(try_cast({candidate.deck} as enum({names})))::uinteger, {NONE}::uinteger) {own}"
     )
-
-
-def text(value: str) -> str:
-    """Return a string as SQL."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _in_parallel(work: Callable[[Any], Any], batches: Any, threads: int) -> Iterator[Any]:

@@ -32,11 +32,21 @@ def needed_calls(columns: Collection[str]) -> list[str]:
 
 
 def rated_query(
-    columns: Collection[str], candidates: Sequence[Candidate], terms: Mapping[str, Terms], tables: str
+    columns: Collection[str],
+    candidates: Sequence[Candidate],
+    terms: Mapping[str, Terms],
+    tables: str,
+    *,
+    monthly: bool,
 ) -> str:
-    """Return the query of rated calls with ``columns``, over the relation ``looked_up``; ``tables`` begin the names of terms and factors."""
+    """Return the query of rated calls with ``columns``, over the relation ``looked_up``; ``tables`` begin the names of terms and factors.
+
+    ``monthly``: the relation says how long a call is for each candidate (``months``).
+    """
     source = bool(_SOURCES.intersection(columns))
     joined = ["*"] + [sql for each in candidates for sql in terms[each.side].alike(each.name)]
+    if not monthly:
+        joined += [f"duration_ms as {each.name}_ms" for each in candidates]
     stepped = ", ".join(["*", *(terms[each.side].steps(each.name) for each in candidates)])
     joins = "".join(
         terms[each.side].joins(each.name, f"{tables}_{each.side}", source=source) for each in candidates

@@ -73,12 +73,15 @@ class Fleet:
         clean(directory)
         shutil.rmtree(directory / "hosts", ignore_errors=True)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        name = state.claim(directory, keep=keep)
+        name: str | None = None
         try:
+            name = state.claim(directory, keep=keep)
             fleet = cls(directory, _describe(name, hosts, f"{controller}/{IPv4Network(network).prefixlen}"))
             fleet._build()
         except BaseException:
-            state.dismantle(name, directory)
+            name = name or state.named(directory)  # claimed, and interrupted before it was told
+            if name is not None:
+                state.dismantle(name, directory)
             raise
         return fleet
 

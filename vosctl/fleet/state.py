@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -109,14 +110,16 @@ def claim(directory: Path, *, keep: bool) -> str:
     """
     REGISTRY.mkdir(mode=0o755, exist_ok=True)
     owner = None if keep else asdict(Process.of(os.getpid()))
-    for number in range(_MOST_FLEETS):
-        entry = REGISTRY / f"vf{number}"
-        try:
-            with entry.open("x", encoding="utf-8") as stream:
-                json.dump({"directory": str(directory), "owner": owner}, stream)
-        except FileExistsError:
-            continue
-        return entry.name
+    written = REGISTRY / f".{os.getpid()}-{threading.get_native_id()}"
+    try:
+        written.write_text(json.dumps({"directory": str(directory), "owner": owner}), encoding="utf-8")
+        for number in range(_MOST_FLEETS):
+            entry = REGISTRY / f"vf{number}"
+            with suppress(FileExistsError):
+                entry.hardlink_to(written)  # whole from the first moment, whatever interrupts this
+                return entry.name
+    finally:
+        written.unlink(missing_ok=True)
     raise RuntimeError(f"{_MOST_FLEETS} fleets are up: look into {REGISTRY}")
 
 

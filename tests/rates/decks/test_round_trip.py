@@ -45,7 +45,11 @@ def rates(draw: st.DrawFn) -> Rate:
         valid_from=begin,
         valid_until=begin + timedelta(seconds=int(length.total_seconds())) if begin and length else None,
         blocked=draw(st.booleans()),
-        destination=draw(st.text(max_size=8).map(lambda text: " ".join(text.split()))),
+        destination=draw(
+            st.text(st.characters(exclude_categories=("C",)), max_size=8).map(
+                lambda text: " ".join(text.split())
+            )
+        ),
     )
 
 

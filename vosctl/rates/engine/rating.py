@@ -24,6 +24,7 @@ from vosctl.rates.lookup.keys import NONE
 from vosctl.site.decks import Deck, Rates
 
 BATCH = 1 << 17
+_AHEAD = 4  # batches that wait for each thread: DuckDB takes them in bursts
 _LOOKED_UP = "looked_up"
 _NUMBERS = count(1)
 _FEW = 8  # up to so many names are compared one by one faster than an enumeration finds them
@@ -191,7 +192,7 @@ def _in_parallel(work: Callable[[Any], Any], batches: Any, threads: int) -> Iter
     with ThreadPoolExecutor(threads) as pool:
         for batch in batches:
             waiting.append(pool.submit(work, batch))
-            if len(waiting) > threads:
+            if len(waiting) > _AHEAD * threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

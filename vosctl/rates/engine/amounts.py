@@ -18,6 +18,7 @@ from vosctl.rates.engine.tariff import FIRST_TERM, TERM_FIELDS, TERM_NO_DECK, TE
 LONGEST_MS = 30 * 86_400_000
 TERM_COLUMNS = ("blocked", "grace_ms", "free_ms", "start_ms", "cycle", "cycle_ms", "first_seconds", "first",
                 "step", "connect", "minimum")  # fmt: skip
+_OF_SECONDS = {"cycle", "first_seconds"}
 _DIVISION = ("times", "addend", "divisor", "unit", "tied")
 FACTOR_COLUMNS = (
     "source",
@@ -34,7 +35,11 @@ class Terms:
     def __init__(self, tariff: Tariff) -> None:
         self._tariff = tariff
         self.most = self._most()
-        self._alike = {**_alike(self.terms().slice(FIRST_TERM)), **_alike(self.factors().slice(1))}
+        terms = self.terms()
+        self._alike = {**_alike(terms.slice(FIRST_TERM)), **_alike(self.factors().slice(1))}
+        self._varying = {
+            name: terms[name].combine_chunks() for name in TERM_COLUMNS if name not in self._alike
+        }
         self._blocks = self._alike.get("blocked") != 0
         self.taxed = any(factor.net != factor.total for factor in tariff.factors)
 
@@ -71,18 +76,32 @@ class Terms:
         columns |= _columns(pa, "exchange", [factor.exchange for factor in self._tariff.factors])
         return pa.table(columns)
 
+    def taken(self, numbers: Any, *, seconds: bool) -> dict[str, Any]:
+        """Return the columns in which terms differ, one value for each of the terms' ``numbers`` (Arrow).
+
+        ``seconds``: also those that only the seconds billed are made of. Taking them here costs a seventh of a join.
+        """
+        return {
+            name: column.take(numbers)
+            for name, column in self._varying.items()
+            if seconds or name not in _OF_SECONDS
+        }
+
     def joins(self, own: str, tables: str, *, source: bool) -> str:
-        """Return SQL that joins ``<tables>_terms`` and ``<tables>_factors`` to calls looked up for the candidate ``own``.
+        """Return SQL that joins ``<tables>_factors`` to calls looked up for the candidate ``own``.
 
         Only columns in which rows differ are joined, and ``source`` only where it is wanted.
         """
-        terms = [name for name in TERM_COLUMNS if name not in self._alike]
         factors = [
             name for name in FACTOR_COLUMNS if name not in self._alike and (source or name != "source")
         ]
-        return _join(own, "term", f"{tables}_terms", terms) + _join(
-            own, "factor", f"{tables}_factors", factors
-        )
+        return _join(own, "factor", f"{tables}_factors", factors)
+
+    def alike_of_terms(self, own: str) -> dict[str, str]:
+        """Return SQL of the terms that are the same in all rows, by the name of their column."""
+        return {
+            f"{own}_{name}": f"{self._alike[name]}::BIGINT" for name in TERM_COLUMNS if name in self._alike
+        }
 
     def alike(self, own: str) -> Iterator[str]:
         """Yield SQL of the columns in which no rows differ, as constants."""

@@ -18,7 +18,6 @@ from vosctl.site.decks import Account, Deck, Rates
 
 _MINUTE = 60
 _BEFORE = "rows between unbounded preceding and 1 preceding"
-_TERMS = ("blocked", "grace_ms", "free_ms", "start_ms", "cycle", "cycle_ms", "first_seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +109,9 @@ class Months:
             if deck.calendar
         )
         zone = f"case {own}_factor{zones} else 'UTC' end" if zones else "'UTC'"
-        given = ", ".join(f"{name} as {own}_{name}" for name in _TERMS)
-        joined = (
-            f"select * from ({calls}) join (select number as vos_term, {given} from {self.tables}_{candidate.side}_terms)"
-            f" on vos_term = {own}_term"
-        )
+        alike = terms.alike_of_terms(own)
+        given = ", ".join([f"{sql} as {name}" for name, sql in alike.items()])
+        joined = f"select *, {given} from ({calls})" if alike else calls
         stepped = f"select *, {terms.steps(own)} from ({joined})"
         rated = f"{own}_term >= {FIRST_TERM} and {own}_blocked = 0"
         billed = (
@@ -125,9 +122,7 @@ class Months:
             f" order by started, vos_row {_BEFORE}), 0)"
         )
         tier = "".join(f" when {factor} then {_reached(deck)}" for factor, deck in tiers)
-        taken = ", ".join(
-            ["vos_term", "vos_billed", "vos_used", f"{own}_steps", *(f"{own}_{name}" for name in _TERMS)]
-        )
+        taken = ", ".join(["vos_billed", "vos_used", f"{own}_steps", *alike])
         counted = f"select *, {used} as vos_used from ({billed})"
         return (
             f"select * exclude ({taken}) replace ({own}_factor + case {own}_factor{tier} else 0 end as {own}_factor)"

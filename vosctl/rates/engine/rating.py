@@ -78,7 +78,6 @@ class Rating:
         for side, decks in sides.items():
             self._tariffs[side] = Tariff(decks, rates.worth, needs.span, native=native)
             self._terms[side] = Terms(self._tariffs[side])
-            self._keep(f"{self._tables}_{side}_terms", self._terms[side].terms())
             self._keep(f"{self._tables}_{side}_factors", self._terms[side].factors())
         self._months = Months(rates, self._tariffs, self._terms, self._tables)
         self.notes = tuple(self._months.notes(f"{needs.span.first:%Y-%m-%d}"))
@@ -98,7 +97,7 @@ class Rating:
         """
         candidates = [each for each in self._candidates if each.side in sides]
         month = self._months.columns(candidates)
-        reader = self._looked_up(calls, {*columns, *month}, candidates)
+        reader = self._looked_up(calls, {*columns, *month}, candidates, monthly=bool(month))
         query = rated_query(columns, candidates, self._terms, self._tables, monthly=bool(month))
         if month:
             return self._by_month(reader, candidates, statement(f"({query})"))
@@ -127,7 +126,9 @@ class Rating:
         self._connection.execute(f"create or replace temp table {name} as select * from given")
         self._connection.unregister("given")
 
-    def _looked_up(self, calls: str, columns: Collection[str], candidates: Sequence[Candidate]) -> Any:
+    def _looked_up(
+        self, calls: str, columns: Collection[str], candidates: Sequence[Candidate], *, monthly: bool
+    ) -> Any:
         """Return the calls with each candidate's row as a stream of Arrow batches."""
         pa = needed("pyarrow")
         wanted = needed_calls(columns)
@@ -146,6 +147,8 @@ class Rating:
             for each in candidates:
                 deck_of = batch.column(f"{each.name}_deck_number").to_numpy()
                 found = _looked_up(self._tariffs[each.side], deck_of, moments, text, columns)
+                seconds = monthly or f"{each.side}_seconds" in columns
+                found |= self._terms[each.side].taken(found["term"], seconds=seconds)
                 names += [f"{each.name}_{name}" for name in found]
                 arrays += found.values()
             return pa.RecordBatch.from_arrays(arrays, names=names)

@@ -39,7 +39,7 @@ def rated_query(
     *,
     monthly: bool,
 ) -> str:
-    """Return the query of rated calls with ``columns``, over the relation ``looked_up``; ``tables`` begin the names of terms and factors.
+    """Return the query of rated calls with ``columns``, over the relation ``looked_up``; ``tables`` begin the names of the tables of factors.
 
     ``monthly``: the relation says how long a call is for each candidate (``months``).
     """
@@ -75,10 +75,11 @@ def _priced(candidate: Candidate, terms: Terms, columns: Collection[str]) -> str
     rated = f"case when {terms.rated(own)} then"
     parts = {
         "state": terms.state(own),
-        "seconds": f"{rated} {terms.seconds(own)} end",
         "total": f"{rated} {terms.amount(own, 'total')} end",
         "net": f"{rated} {terms.amount(own, 'net' if terms.taxed else 'total')} end",
     }
+    if f"{candidate.side}_seconds" in columns:
+        parts["seconds"] = f"{rated} {terms.seconds(own)} end"
     if PREFIXES.intersection(columns):
         parts["prefix"] = f"{rated} left(callee, {own}_length) end"
     return ", ".join(f"{sql} as {own}_{part}" for part, sql in parts.items())

@@ -22,12 +22,11 @@ _BEFORE = "rows between unbounded preceding and 1 preceding"
 
 @dataclass(frozen=True, slots=True)
 class Months:
-    """The decks and accounts whose prices depend on the month; ``tables`` begin the names of their terms."""
+    """The decks and accounts whose prices depend on the month; tariffs and terms by side."""
 
     rates: Rates
     tariffs: Mapping[str, Tariff]
     terms: Mapping[str, Terms]
-    tables: str
 
     def tiered(self) -> list[Deck]:
         """Return the decks with volume tiers."""

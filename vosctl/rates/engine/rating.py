@@ -79,7 +79,7 @@ class Rating:
             self._tariffs[side] = Tariff(decks, rates.worth, needs.span, native=native)
             self._terms[side] = Terms(self._tariffs[side])
             self._keep(f"{self._tables}_{side}_factors", self._terms[side].factors())
-        self._months = Months(rates, self._tariffs, self._terms, self._tables)
+        self._months = Months(rates, self._tariffs, self._terms)
         self.notes = tuple(self._months.notes(f"{needs.span.first:%Y-%m-%d}"))
 
     def run(

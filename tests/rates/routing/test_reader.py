@@ -17,9 +17,10 @@ from vosctl.compile.memo import Memo
 from vosctl.compile.routes import files
 from vosctl.rates.lookup.keys import NONE
 from vosctl.rates.route import Seller, Vendor
-from vosctl.rates.routing import native
+from vosctl.rates.routing import lookup
 from vosctl.rates.routing import reader as reading
 from vosctl.rates.routing.lookup import RouteTables
+from vosctl.rates.routing.native import library
 from vosctl.rates.routing.reader import RouteFile
 from vosctl.rates.routing.tables import Source, compile_tables
 from vosctl.rates.routing.write import write
@@ -83,8 +84,8 @@ def test_the_longest_rule_rewrites():
 @pytest.mark.parametrize("compiled", [True, False])
 def test_bulk_lookups_say_what_single_ones_say(compiled, monkeypatch):
     if not compiled:
-        monkeypatch.setattr("vosctl.rates.routing.lookup.library", lambda: None)
-    assert native.library() is not None
+        monkeypatch.setattr(lookup, "library", lambda: None)
+    assert library() is not None
     dated = Deck("gold", {}, MARK, (rate("44", "0.05"), rate("447", "0.06")), calendar=None)
     file = RouteTables(content(vendor("a"), gold=dated))
     numbers = ["44", "+44771", "441", "33", "", "4"]

@@ -24,7 +24,7 @@ NAMES = ("revenue", "gateway-bill", "clearing-account", "clearing-gateway", "age
 _SHOWN = 40
 
 
-@click.command("report", short_help="What calls earned and cost: ten reports, on screen or as a page.")
+@click.command("report", short_help="What calls earned and cost: eleven reports, on screen or as a page.")
 @click.argument("name", type=click.Choice(NAMES), metavar="NAME")
 @click.argument("cdrs", nargs=-1, required=True, metavar="CDRS…")
 @click.option("--from", "begin", type=MOMENT, help="Calls that began then or later.")

@@ -168,6 +168,7 @@ def test_apply_that_finds_its_work_done_already_waits_for_nothing(fleet, push):
     assert push(api.apply_site, desired_of()).status is Status.OK
 
 
+GONE = ["sh", "-c", "kill -9 $(pgrep -f 'sshd: [r]oot@notty')"]
 SLOW = """#!/bin/sh
 case $1 in
     start) sleep 2; touch /run/slow.up ;;
@@ -179,8 +180,7 @@ esac
 
 def test_connection_that_breaks_in_mid_apply_is_taken_up_again(fleet, push):
     """The agent goes on without its controller; a new connection finds it at work, then waiting, and confirms."""
-    cut = ["sh", "-c", "kill -9 $(pgrep -f 'sshd: [r]oot@notty')"]
-    recorder = Recorder(on_step={"services": lambda: fleet.exec("edge-a", cut)})
+    recorder = Recorder(on_step={"services": lambda: fleet.exec("edge-a", GONE)})
     files = (replace(FILE, content=b"new\n"), File("/etc/init.d/slow", SLOW.encode(), 0o755))
     changed = replace(FULL, files=files, services=(Service("slow", enabled=False),))
     result = push(api.apply_site, changed, processors=[recorder])
@@ -188,6 +188,29 @@ def test_connection_that_breaks_in_mid_apply_is_taken_up_again(fleet, push):
     assert "went away" in result.report["resumed"]
     assert result.report["confirmed"] is True
     assert not push(api.plan_site, changed).plan
+    assert push(api.status_site).report["pending"] is None
+
+
+# Whoever is connected already is cut off without a word, by rules of the host's own; new logins go on.
+SILENT = """
+for port in $(ss -Htn state established 'sport = :22' | awk '{sub(/.*:/, "", $4); print $4}'); do
+    iptables -I INPUT -p tcp --dport 22 --sport "$port" -j DROP
+done
+"""
+
+
+@pytest.mark.parametrize("what", [GONE, ["sh", "-c", SILENT]], ids=["killed", "silently"])
+def test_agent_that_is_cut_off_after_its_apply_is_not_needed_to_confirm(fleet, push, what):
+    """The new connection shows that nobody is locked out; where the old one is gone, the word goes over the new one."""
+    recorder = Recorder(on_step={"prove": lambda: fleet.exec("edge-a", what)})
+    try:
+        result = push(
+            api.apply_site, desired_of(replace(FILE, content=f"{what}\n".encode())), processors=[recorder]
+        )
+    finally:
+        fleet.exec("edge-a", ["iptables", "-F", "INPUT"])
+    assert (result.status, result.report["confirmed"]) == (Status.CHANGED, True), result.error
+    assert recorder.calls.count(("step", "edge-a", "connect", 0, 0)) == 2
     assert push(api.status_site).report["pending"] is None
 
 

@@ -1,4 +1,4 @@
-"""Applies a plan to one node: armed first, confirmed over a new connection, gone back to otherwise."""
+"""Applies a plan to one node: armed first, confirmed once a new connection works, gone back to otherwise."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from vosctl.push.session import LostError, Session
 PAUSE = 1.0
 # How long after its deadline a node may take to go back and be asked.
 REVERT_PATIENCE = 60.0
+# How long the agent that applied may take to confirm, before another is asked: rules may have cut it off silently.
+_STILL_THERE = 5.0
 # How long an agent may go on without a controller before its own guard ends it.
 WORK_LIMIT = 1800.0
 
@@ -62,7 +64,7 @@ class Apply:
         # Packages alone are never taken back, so nothing waits.
         waits = answer.get("deadline") != 0
         if waits and host.options.auto_confirm:
-            attempt.confirm()
+            attempt.confirm(None if "resumed" in answer else session)
         confirmed = host.options.auto_confirm or not waits
         return host.result(Status.CHANGED, report={**answer, "confirmed": confirmed})
 
@@ -127,15 +129,30 @@ class _Attempt:
             return {"id": self._id, "resumed": reason}
         raise self._told(stage, reason) from error
 
-    def confirm(self) -> None:
-        """Confirm over a new connection; raise RolledBackError once the node has gone back instead."""
+    def confirm(self, session: Session | None) -> None:
+        """Confirm once a new connection works; raise RolledBackError once the node has gone back instead.
+
+        The new connection shows that nobody is locked out. The word itself goes to the agent that is there
+        already, in ``session``, where that can still be talked to; else to one more agent over the new connection.
+        """
         host = self._host
+        if session is not None and self._confirmed_by(session):
+            return
         last = self._finished + host.options.confirm_window / 2
         while (error := self._try_to_confirm()) is not None:
             if monotonic() >= last or not isinstance(error, UnreachableError):
                 reason = f"not confirmed: {self._said(error)}"
                 raise self._told(self._wait_for_end(reason), reason) from error
             host.sleep(PAUSE)
+
+    def _confirmed_by(self, session: Session) -> bool:
+        patience = min(_STILL_THERE, self._host.options.confirm_window / 4)
+        try:
+            self._host.prove()
+            operations.confirm(self._host, session, self._id, within=patience)
+        except HostError:
+            return False  # what is wrong, if anything is, shows over a new connection
+        return True
 
     def _try_to_confirm(self) -> HostError | None:
         try:

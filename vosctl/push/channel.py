@@ -82,9 +82,9 @@ class Channel:
         """Take standard error for what it is from now on."""
         self._prompt = None
 
-    def restart_clock(self, at_least: float = 0.0) -> None:
-        """Give what comes next the whole time limit, or ``at_least`` so many seconds."""
-        self._deadline = monotonic() + max(self._timeout, at_least)
+    def restart_clock(self, within: float | None = None, *, at_least: float = 0.0) -> None:
+        """Give what comes next the whole time limit, ``at_least`` so many seconds, or just ``within`` some."""
+        self._deadline = monotonic() + (max(self._timeout, at_least) if within is None else within)
 
     def send_frame(self, frame: Mapping[str, Any]) -> None:
         """Send one frame; a command that has gone already is found out by the next receive."""

@@ -12,6 +12,7 @@ from vosctl.errors import HostError, UnreachableError, VosctlError
 from vosctl.plan.change import Plan
 from vosctl.push.connect import Connector
 from vosctl.push.event import Event, HostStep
+from vosctl.push.launch import Root, prove
 from vosctl.push.options import PushOptions
 from vosctl.push.result import HostResult, Status
 from vosctl.push.session import Session
@@ -32,6 +33,7 @@ class Host:
         self._connector = connector
         self.emit = emit
         self._transport: Transport | None = None
+        self._second: Transport | None = None
         self._session: Session | None = None
         self._timings: dict[str, float] = {}
         self._abandoned = threading.Event()
@@ -51,15 +53,29 @@ class Host:
             self._transport = self._connector.open(self.node, sleep=self.sleep)
             self._check()
             self._session = Session(
-                self.name,
-                self._transport,
-                become=self.node.connection.become,
-                timeout=self.options.timeout,
-                keep_agent=self.root is None,
-                become_password=self.options.become_password,
-                glance=glance,
+                self.name, self._transport, self._as_root(), keep_agent=self.root is None, glance=glance
             )
         return self._session
+
+    def prove(self) -> None:
+        """Show that the node takes a new login as the run needs it; the session that is open stays so.
+
+        Raises UnreachableError or HostError, which says what became of the login.
+        """
+        self.step("prove")
+        with self.timed("connect"):
+            self._check()
+            self._second = self._connector.open(self.node, sleep=self.sleep)
+            try:
+                self._check()
+                prove(self.name, self._second, self._as_root())
+            finally:
+                self._second.close()
+                self._second = None
+
+    def _as_root(self) -> Root:
+        options = self.options
+        return Root(self.node.connection.become, options.become_password, options.timeout)
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -73,9 +89,9 @@ class Host:
     def abandon(self) -> None:
         """Cut the connection from another thread; whatever waits on it fails at once."""
         self._abandoned.set()
-        transport = self._transport
-        if transport is not None:
-            transport.close()
+        for transport in (self._transport, self._second):
+            if transport is not None:
+                transport.close()
 
     def sleep(self, seconds: float) -> None:
         """Wait, unless the run is abandoned."""

@@ -226,10 +226,13 @@ def moved(node: str) -> HostError:
     )
 
 
-def confirm(host: Host, session: Session, identity: str) -> None:
-    """Confirm one apply; raise HostError where the node says no (it went back already, say)."""
+def confirm(host: Host, session: Session, identity: str, *, within: float | None = None) -> None:
+    """Confirm one apply; raise HostError where the node says no (it went back already, say).
+
+    ``within``: seconds to wait for the answer, the run's time limit if not given.
+    """
     with host.timed("confirm"):
-        answer = session.ask(request(host, "confirm", id=identity), expect="confirmed")
+        answer = session.ask(request(host, "confirm", id=identity), expect="confirmed", within=within)
     if answer["op"] == "failed":
         raise failure(host, answer)
     host.emit(Confirmed(host.name, identity))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,16 +10,9 @@ from vosctl.errors import HostError, LockedError, UnreachableError
 from vosctl.plan.observed import SshPath
 from vosctl.plan.printable import printable
 from vosctl.push.agent import bundle
-from vosctl.push.channel import (
-    Channel,
-    ChannelEndedError,
-    ChannelError,
-    ChannelTimeoutError,
-    PromptRefusedError,
-)
+from vosctl.push.channel import ChannelError, ChannelTimeoutError
+from vosctl.push.launch import SLOW, Launch, Root
 from vosctl.push.transport import SSH_MARK, Transport
-from vosctl.push.trouble import start_failure, wrong_password
-from vosctl.secret import Secret
 
 Frame = dict[str, Any]
 Progress = Callable[[str, int, int], None]
@@ -44,15 +36,7 @@ class Session:
     """
 
     def __init__(
-        self,
-        node: str,
-        transport: Transport,
-        *,
-        become: bool,
-        timeout: float,
-        keep_agent: bool = True,
-        become_password: Secret | None = None,
-        glance: str = "",
+        self, node: str, transport: Transport, root: Root, *, keep_agent: bool = True, glance: str = ""
     ) -> None:
         self._node = node
         command = ["python3", "-I", "-S", "-c", bundle.LOADER, bundle.digest()]
@@ -60,35 +44,12 @@ class Session:
             command.append("once")
         elif glance:
             command.append(glance)
-        # A prompt that nothing else prints: the password goes to whoever prints it, over standard input alone.
-        prompt = f"[vosctl {secrets.token_hex(8)}] "
-        how = ["sudo", "-n", "--"] if become_password is None else ["sudo", "-S", "-p", prompt, "--"]
-        pipe = transport.open([*how, *command] if become else command)
-        self._channel = Channel(pipe, timeout=timeout)
-        if become and become_password is not None:
-            self._channel.answer_prompt(prompt.encode(), become_password)
+        self._launch = Launch(node, transport, command, root)
+        self._channel = self._launch.channel
         self.ssh: SshPath | None = None
         self.login = transport.login
         self.seen: Frame | None = None
-        self._heard = ""
-        self._become = become
-        self._begin()
-
-    def _begin(self) -> None:
-        node, become = self._node, self._become
-        try:
-            self._start()
-        except PromptRefusedError as error:
-            raise wrong_password(node, self.login) from error
-        except ChannelTimeoutError as error:
-            said = self._channel.stderr() if become else ""
-            tail = f" (it said: {said.splitlines()[-1]})" if said else ""
-            raise UnreachableError(node, f"the agent did not start: {error}{tail}", hint=_SLOW) from error
-        except ChannelEndedError as error:
-            login = self.login if become else None
-            raise start_failure(node, self._channel, heard=self._heard, login=login) from error
-        except ChannelError as error:
-            raise HostError(node, f"the agent did not start: {error}", hint=_NOISE) from error
+        self._launch.until(self._start)
 
     def _start(self) -> None:
         said = self._first_word()
@@ -108,42 +69,45 @@ class Session:
 
     def _first_word(self) -> bytes:
         """Read up to the loader's word and return it: it has the agent, needs it, or has an answer already."""
-        noise = 0
-        while (line := self._channel.receive_line()) not in (b"HAVE", b"NEED", b"SAME"):
-            if line.startswith(SSH_MARK):
-                self.ssh = SshPath.parse(line[len(SSH_MARK) :].decode("ascii", "replace"))
-            else:
-                self._heard = printable(line.decode(errors="replace"))
-            noise += len(line) + 1
-            if noise > NOISE_LIMIT:
-                raise ChannelError("the login prints without end")
-        self._channel.forget_prompt()
-        return line
+        return self._launch.line(lambda line: line in {b"HAVE", b"NEED", b"SAME"}, self._noticed)
 
-    def ask(self, request: Mapping[str, Any], *, expect: str, progress: Progress | None = None) -> Frame:
+    def _noticed(self, line: bytes) -> None:
+        if line.startswith(SSH_MARK):
+            self.ssh = SshPath.parse(line[len(SSH_MARK) :].decode("ascii", "replace"))
+
+    def ask(
+        self,
+        request: Mapping[str, Any],
+        *,
+        expect: str,
+        progress: Progress | None = None,
+        within: float | None = None,
+    ) -> Frame:
         """Send a request and return the answer whose ``op`` is ``expect``, or ``failed``.
+
+        ``within``: seconds to wait for it, the run's time limit if not given.
 
         Raises LockedError or HostError for the agent's error frames, LostError where the connection
         or the agent went away, UnreachableError where no answer came in time.
         """
         channel = self._channel
-        channel.restart_clock()
+        channel.restart_clock(within)
         if self.seen is not None:
             self.seen = None
             channel.send(b"\n")
-            self._begin()
+            self._launch.until(self._start)
         try:
             channel.send_frame(request)
             while True:
                 answer = channel.receive_frame()
                 if answer["op"] == "progress" and progress is not None:
                     step = str(answer.get("step"))
-                    channel.restart_clock(INSTALL_PATIENCE if step == "packages" else 0.0)
+                    channel.restart_clock(at_least=INSTALL_PATIENCE if step == "packages" else 0.0)
                     progress(step, _count(answer, "done"), _count(answer, "of"))
                 else:
                     return self._checked(answer, expect)
         except ChannelTimeoutError as error:
-            raise LostError(self._node, f"{request['op']}: {error}", hint=_SLOW) from error
+            raise LostError(self._node, f"{request['op']}: {error}", hint=SLOW) from error
         except ChannelError as error:
             raise self._lost(str(request["op"]), error) from error
 
@@ -168,10 +132,6 @@ class Session:
     def close(self) -> None:
         """Say goodbye; the agent ends by itself."""
         self._channel.close()
-
-
-_NOISE = "look at what the login prints: ssh NODE true"
-_SLOW = "give it longer with --timeout, or look at the node's load"
 
 
 def _count(frame: Frame, name: str) -> int:

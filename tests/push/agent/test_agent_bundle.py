@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import marshal
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from agent_client import PYTHON, Agent, Machine, Target, Wanted
 
-from vosctl.push.agent import bundle
+from vosctl.push.agent import bundle, start
 
 SOURCES = sorted(Path(bundle.__file__).parent.glob("*.py"))
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
@@ -24,7 +25,7 @@ OLD_PYTHONS = (
 
 
 def test_the_loader_fits_a_command_line() -> None:
-    assert len(bundle.LOADER) <= 1400
+    assert len(bundle.LOADER) <= 1700
     assert "'" not in bundle.LOADER  # it is quoted with these
 
 
@@ -96,11 +97,9 @@ def test_the_node_keeps_the_agent_until_the_next_boot(nft: Machine) -> None:
         assert (first.had_it, second.had_it) == (False, True)
     kept = nft.path(f"/run/vosctl/agent-{bundle.digest()}.pyz")
     assert kept.stat().st_mode & 0o777 == 0o600
-    # The compiled copy is what a second run uses.
-    (compiled,) = kept.parent.glob("*.zip")
-    assert all(
-        name.endswith(".pyc") for name in zipfile.ZipFile(io.BytesIO(compiled.read_bytes())).namelist()
-    )
+    # The byte code is what a second run uses, this Python's.
+    (compiled,) = kept.parent.glob("agent-*.cpython-*")
+    assert compiled.stat().st_mode & 0o777 == 0o600
     assert nft.inspect(Wanted())["files"] == {}
 
 
@@ -126,10 +125,23 @@ def test_byte_code_that_comes_along_is_kept_where_it_is_this_python_s(nft: Machi
     result = subprocess.run(nft.argv(command), input=data, capture_output=True, check=True)
     assert result.stdout.startswith(b"NEED\n")
     assert result.stderr == b""
-    (kept,) = nft.path("/run/vosctl").glob("*.zip")
+    (kept,) = nft.path("/run/vosctl").glob("agent-*.cpython-*")
     assert kept.stat().st_mode & 0o777 == 0o600
     assert (kept.read_bytes() == zlib.decompress(code[4:])) == fits
-    names = {f"{name}c" for name in zipfile.ZipFile(io.BytesIO(archive)).namelist()}
-    assert set(zipfile.ZipFile(kept).namelist()) == names
+    names = set(map(start.module, zipfile.ZipFile(io.BytesIO(archive)).namelist()))
+    script = f"import marshal; print(*marshal.load(open({str(kept)!r}, 'rb')))"
+    found = subprocess.check_output([PYTHON, "-I", "-S", "-c", script], text=True)
+    assert names - {"__main__"} <= set(found.split()) <= names
     with nft.agent() as agent:
         assert agent.had_it
+
+
+@pytest.mark.netns
+def test_byte_code_that_somebody_could_have_written_is_not_run(nft: Machine) -> None:
+    nft.inspect(Wanted())
+    (kept,) = nft.path("/run/vosctl").glob("agent-*.cpython-*")
+    kept.write_bytes(marshal.dumps({"vosctl.push.agent.start": b"not code"}))
+    kept.chmod(0o666)
+    assert nft.inspect(Wanted())["files"] == {}
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert b"vosctl.push.agent.main" in kept.read_bytes()

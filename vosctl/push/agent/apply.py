@@ -6,7 +6,6 @@ import re
 
 from vosctl.push.agent import (
     accounts,
-    bans,
     boot,
     clock,
     dataplane,
@@ -204,7 +203,9 @@ class Apply:
             self._do("sets", [*change.put, *work.stale_sets], _once(change.apply_sets))
             loads = change.target or change.put or work.stale_sets
             self._do(
-                "rulesets", [f"v{family}" for family in (4, 6)] if loads else [], self._apply_rules(change)
+                "rulesets",
+                [f"v{family}" for family in (4, 6)] if loads else [],
+                self._apply_rules(change, work.before),
             )
         self._do("sysctls", [key for key, _ in work.settings + work.late], self._apply_settings(work))
         self._do("services", _service_names(work), self._apply_services(work))
@@ -257,10 +258,13 @@ class Apply:
         for folder in sorted(folders):
             durable.sync_folder(folder)
 
-    def _apply_rules(self, change: firewall.Change) -> Iterator[str]:
-        change.apply_rules()
-        bans.put_back(self._state)
-        firewall.remember(self._state, self._wanted, change, self._items)
+    def _apply_rules(self, change: firewall.Change, before: firewall.Firewall) -> Iterator[str]:
+        change.apply_rules(before.sets)
+        if self._state.load("bans"):
+            from vosctl.push.agent import bans  # noqa: PLC0415  most nodes have none by people
+
+            bans.put_back(self._state)
+        firewall.remember(self._state, self._wanted, self._items, change, before)
         for family in change.target:
             yield f"v{family}"
 

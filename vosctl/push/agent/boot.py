@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from vosctl.push.agent import bans, durable, firewall, guard, revert, systemd
+from vosctl.push.agent import durable, firewall, guard, revert, systemd
 from vosctl.push.agent.errors import AgentError
 from vosctl.push.agent.lock import Lock
 
@@ -51,6 +51,8 @@ def boot(state: State) -> list[str]:
             errors.append(error.message)
         try:
             if state.node.is_machine and firewall.load_stored(state):
+                from vosctl.push.agent import bans  # noqa: PLC0415  an apply needs this module, not that one
+
                 bans.put_back(state)
                 state.note("booted")
         except AgentError as error:

@@ -32,7 +32,7 @@ sys.exit(start(sys.argv[0], sys.argv[1:]))
 # glance.py), and then waits: a byte on stdin makes it go on, the end of stdin ends it. Else it answers HAVE when the
 # node kept this very agent since its boot, or NEED, and reads it from stdin (4-byte big-endian length, zip; with the
 # length's highest bit set the byte code follows, see ``compiled``, after a length of its own). "once" as the second
-# argument keeps it from using that cache.
+# argument keeps it from using that cache. The byte code that was kept is for this Python only, as start.py has it.
 LOADER = """\
 import os,sys
 a=sys.argv;d=a[1];y=b"";R="/run/vosctl";p=R+"/agent-%s.pyz"%d
@@ -51,7 +51,8 @@ if len(a)>2:
     m=k["answer"];put(1,b"SAME\\n"+m)
     if not os.read(0,1):os._exit(0)
  except (OSError,ValueError,EOFError,TypeError,KeyError):pass
-from hashlib import sha256
+try:from _sha256 import sha256
+except ImportError:from hashlib import sha256
 def rd(n):
  b=b""
  while len(b)<n:
@@ -73,9 +74,16 @@ else:
   os.makedirs(R,448,1);q="%s.%d"%(p,os.getpid());f=os.open(q,193,384);put(f,b);os.rename(q,p)
  except OSError:
   f=os.memfd_create("a");put(f,b);p="/proc/self/fd/%d"%f
-sys.path.insert(0,p)
-from vosctl.push.agent.start import start
-sys.exit(start(p,a[3:],y))
+m=None
+try:
+ q=p+"."+sys.implementation.cache_tag
+ if not h or not mine(q):raise OSError
+ import marshal
+ m=marshal.loads(open(q,"rb",0).read());g={"__name__":""};exec(marshal.loads(m["vosctl.push.agent.start"]),g);start=g["start"]
+except OSError:
+ sys.path.insert(0,p)
+ from vosctl.push.agent.start import start
+sys.exit(start(p,a[3:],y,m))
 """
 _packing = Lock()
 
@@ -106,8 +114,8 @@ def _files() -> dict[str, Path]:
 def compiled() -> bytes:
     """Return the archive's byte code, for nodes with this Python's: they need ten times as long to compile it.
 
-    The magic number of the byte code, then a zip file of .pyc files, deflated as a whole. It is no part of the
-    archive: the digest of that must not hang on the controller's Python.
+    The magic number of the byte code, then modules' names and packed codes as marshal has them, deflated. It is no
+    part of the archive: the digest of that must not hang on the controller's Python.
     """
     with _packing:  # the first of many threads makes it for all
         return _compiled()
@@ -115,17 +123,10 @@ def compiled() -> bytes:
 
 @lru_cache(maxsize=1)
 def _compiled() -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as target:
-        for name, path in _files().items():
-            code = _code(name, path)
-            target.writestr(zipfile.ZipInfo(name + "c"), start.head() + marshal.dumps(code))
-        for name in ("__main__.py", *_PACKAGES):
-            code = compile(
-                _MAIN if name == "__main__.py" else "", name, "exec", dont_inherit=True, optimize=0
-            )
-            target.writestr(zipfile.ZipInfo(name + "c"), start.head() + marshal.dumps(code))
-    return MAGIC_NUMBER + zlib.compress(buffer.getvalue(), 6)
+    codes = {start.module(name): marshal.dumps(_code(name, path)) for name, path in _files().items()}
+    for name in _PACKAGES:
+        codes[start.module(name)] = marshal.dumps(compile("", name, "exec", dont_inherit=True, optimize=0))
+    return MAGIC_NUMBER + zlib.compress(marshal.dumps(codes), 6)
 
 
 def _code(name: str, path: Path) -> CodeType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-from vosctl.push.agent import bans, command, durable, hashlimit, iptables
+from vosctl.push.agent import bans, command, durable, hashlimit, iptables, looks
 from vosctl.push.agent.errors import AgentError
 from vosctl.push.agent.wanted import CHAIN_PREFIX, SET_PREFIX
 
@@ -33,7 +33,7 @@ def read(node: Node, *, memory: str = "counters") -> dict[str, Any]:
     if not node.is_machine:
         raise AgentError("unsupported", "a directory that stands for a node has no packet filter")
     now = time.time()
-    found = rules(iptables.look().backend)
+    found = rules(looks.look().backend)
     seconds = _rates(node, memory, now, found)
     tables = hashlimit.tables()
     return {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import posixpath
 import sys
 
 from vosctl.push.agent import command, durable, release
+from vosctl.push.agent.digests import hex_sha256
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
@@ -118,7 +118,7 @@ def _files(node: Node, name: str | None) -> dict[str, str]:
         for each in filter(_is_media, names):
             path = f"{place}/{each}"
             with open(path, "rb") as stream:
-                found[path[len(top) + 1 :]] = hashlib.sha256(stream.read()).hexdigest()
+                found[path[len(top) + 1 :]] = hex_sha256(stream.read())
     return found
 
 
@@ -131,7 +131,7 @@ def _packed(archive: bytes) -> dict[str, str]:
             name = posixpath.normpath(member.name)
             if member.isreg() and name.startswith(MEDIA + "/") and _is_media(posixpath.basename(name)):
                 stream = tar.extractfile(member)
-                found[name[len(MEDIA) + 1 :]] = hashlib.sha256(stream.read() if stream else b"").hexdigest()
+                found[name[len(MEDIA) + 1 :]] = hex_sha256(stream.read() if stream else b"")
     return found
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import binascii
 import contextlib
 import grp
-import hashlib
 import os
 import pwd
 import stat
 
 from vosctl.push.agent import durable
+from vosctl.push.agent.digests import hex_sha256
 from vosctl.push.agent.errors import AgentError, from_os
 
 TYPE_CHECKING = False
@@ -38,7 +38,7 @@ def observe(node: Node, item: dict[str, Any], max_content: int) -> dict[str, Any
 
 def _add_content(found: dict[str, Any], path: str, item: dict[str, Any], max_content: int) -> None:
     data = _read(path, item["path"])
-    found["digest"] = hashlib.sha256(data).hexdigest()
+    found["digest"] = hex_sha256(data)
     if found["digest"] != item["digest"] and not item.get("secret") and len(data) <= max_content:
         found["content"] = binascii.b2a_base64(data, newline=False).decode()
 
@@ -78,7 +78,7 @@ def content(item: dict[str, Any], sent: dict[str, str], found: dict[str, Any], n
         raise AgentError(
             "unsupported", f"{path} differs and its content was not sent", item=path, step="check"
         )
-    if hashlib.sha256(data).hexdigest() != item["digest"]:
+    if hex_sha256(data) != item["digest"]:
         raise AgentError("io", f"the content sent for {path} has not its digest", item=path, step="check")
     return data
 
@@ -158,7 +158,7 @@ def save(node: Node, path: str, blob: str) -> dict[str, Any]:
         **record,
         "kind": "file",
         "blob": os.path.basename(blob),
-        "digest": hashlib.sha256(data).hexdigest(),
+        "digest": hex_sha256(data),
     }
 
 
@@ -193,4 +193,4 @@ def _is_as(path: str, record: dict[str, Any]) -> bool:
     if not same or not stat.S_ISREG(status.st_mode):
         return False
     with open(path, "rb") as stream:
-        return hashlib.sha256(stream.read()).hexdigest() == str(record["digest"])
+        return hex_sha256(stream.read()) == str(record["digest"])

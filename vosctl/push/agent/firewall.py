@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from vosctl.push.agent import command, ipsets, iptables, rules
+from vosctl.push.agent import command, ipsets, iptables, looks, rules
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from vosctl.push.agent.node import Node
@@ -46,7 +46,7 @@ def look(node: Node) -> Firewall:
     if not node.is_machine:
         return Firewall(None, {}, "node is a directory")
     try:
-        kernel = iptables.look()
+        kernel = looks.look()
         return Firewall(kernel, ipsets.capture() if command.find("ipset") else {})
     except AgentError as error:
         return Firewall(None, {}, error.message, error.hint)
@@ -55,14 +55,22 @@ def look(node: Node) -> Firewall:
 class Change:
     """A change of sets and rules, worked out before anything is touched.
 
-    ``put``: sets to make or refill; ``target``: own tables of the families to load; ``keep``: names of
-    the sets that stay; every other own set goes.
+    ``put``: sets to make or refill; ``target``: own tables of the families to load; ``base``: for families whose
+    rules are as they were loaded, what they were loaded from; ``keep``: names of the sets that stay; every other own
+    set goes.
     """
 
-    def __init__(self, put: Sets, target: Mapping[int, rules.Tables], keep: set[str]) -> None:
+    def __init__(
+        self,
+        put: Sets,
+        target: Mapping[int, rules.Tables],
+        keep: set[str],
+        base: Mapping[int, rules.Tables] | None = None,
+    ) -> None:
         self.put = put
         self.target = dict(target)
         self.keep = keep
+        self.base = dict(base or {})
         self._moved: dict[str, str] = {}
 
     def __bool__(self) -> bool:
@@ -81,21 +89,22 @@ class Change:
         kernel = before.require()
         for family, tables in self.target.items():
             # Parsing looks at the sets, so new ones can only be tried in the rehearsal.
-            if rules.set_names(tables) <= set(before.sets) - set(self.put):
-                iptables.test(kernel.backend, family, rules.compose(tables, kernel.own[family]))
+            text = rules.compose(tables, kernel.own[family])
+            if rules.set_names(text) <= set(before.sets) - set(self.put):
+                iptables.test(kernel.backend, family, text)
 
     def _rehearse(self, before: Firewall) -> bool:
-        used = set().union(*map(rules.set_names, self.target.values()))
+        # A kernel takes what it holds already, as long as the sets are what they were.
+        base = {} if self.put else self.base
+        texts = {family: rules.rehearsal(tables, base.get(family)) for family, tables in self.target.items()}
+        texts = {family: text for family, text in texts.items() if text}
+        used = set().union(*map(rules.set_names, texts.values()))
         sets = "".join(
             (self.put.get(name) or _empty_copy(before.sets[name])).create(name)
             for name in sorted(used | set(self.put))
             if name in self.put or name in before.sets
         )
-        return iptables.rehearse(
-            before.require().backend,
-            sets,
-            {family: rules.rehearsal(own) for family, own in self.target.items()},
-        )
+        return iptables.rehearse(before.require().backend, sets, texts)
 
     def apply_sets(self) -> None:
         """Make and refill the sets. Those whose type changes wait under another name for ``apply_rules``."""
@@ -124,19 +133,25 @@ class Change:
         ipsets.destroy(spares, quiet=True)
         return ipsets.capture()
 
-    def apply_rules(self) -> None:
-        """Load the rules, then remove the sets that are not wanted any more."""
+    def apply_rules(self, held: Iterable[str] | None = None) -> None:
+        """Load the rules, then remove the sets that are not wanted any more, of those ``held`` before if that is known."""
         if self._moved:
+            held = None
             self._apply_moved()
-        kernel = iptables.look()
+        kernel = looks.look()
+        inputs, replaced = {}, {}
         for family, tables in self.target.items():
-            iptables.load(kernel.backend, family, rules.compose(tables, kernel.own[family]))
-        self.remove_sets()
+            base, own = self.base.get(family), kernel.own[family]
+            inputs[family] = rules.compose(tables, own, base)
+            replaced[family] = rules.replaced(tables, own, base)
+        looks.load(inputs, replaced)
+        self.remove_sets(held)
 
     def _apply_moved(self) -> None:
         # A set that rules use can be neither swapped with another type nor removed: first the rules
         # move to the set under its spare name, then the old one makes room.
-        kernel = iptables.look()
+        kernel = looks.look()
+        self.base.clear()
         for family, own in kernel.own.items():
             tables = self.target.setdefault(family, own)
             moved = rules.rename_sets(tables, self._moved)
@@ -145,18 +160,23 @@ class Change:
             ipsets.destroy([name])
             ipsets.make(name, self.put[name])
 
-    def remove_sets(self) -> None:
+    def remove_sets(self, held: Iterable[str] | None = None) -> None:
         """Remove own sets that are not to be kept; raises AgentError for one that is in use."""
         if command.find("ipset"):
-            ipsets.destroy(sorted(ipsets.names() - self.keep))
+            ipsets.destroy(sorted((ipsets.names() if held is None else set(held)) - self.keep))
 
 
 def _empty_copy(original: ipsets.IpSet) -> ipsets.IpSet:
     return ipsets.IpSet(original.type, original.family, original.maxelem, [], original.options)
 
 
-def wanted_change(wanted: dict[str, Any], items: dict[str, Any], differing: Differences) -> Change:
-    """Return the change towards the wanted state, from what was sent; raises AgentError for what is missing."""
+def wanted_change(
+    wanted: dict[str, Any], items: dict[str, Any], differing: Differences, base: Mapping[int, rules.Tables]
+) -> Change:
+    """Return the change towards the wanted state, from what was sent; raises AgentError for what is missing.
+
+    ``base``: see Change.
+    """
     put = {}
     for item in wanted["sets"]:
         if item["name"] in differing.sets:
@@ -169,7 +189,18 @@ def wanted_change(wanted: dict[str, Any], items: dict[str, Any], differing: Diff
     target: dict[int, rules.Tables] = {}
     for family in differing.families:
         target[family] = _target(wanted, items, family, differing.texts.get(family))
-    return Change(put, target, {item["name"] for item in wanted["sets"]})
+    return Change(put, target, {item["name"] for item in wanted["sets"]}, base)
+
+
+def loaded_from(state: State, observed: dict[str, Any]) -> dict[int, rules.Tables]:
+    """Return by family what its rules were loaded from, where they are still as they were then."""
+    found = {}
+    stored = (state.load("firewall") or {}).get("rulesets") or {}
+    for family, item in stored.items():
+        seen = observed["rulesets"].get(family) or {}
+        if seen.get("intact") and seen.get("loaded") == item["digest"] and item["text"] is not None:
+            found[int(family)] = rules.wanted_tables(item["text"], item["hooks"])
+    return found
 
 
 def _target(wanted: dict[str, Any], items: dict[str, Any], family: int, stored: str | None) -> rules.Tables:
@@ -235,9 +266,12 @@ def save(before: Firewall) -> dict[str, Any]:
     }
 
 
-def remember(state: State, wanted: dict[str, Any], change: Change, items: dict[str, Any]) -> None:
+def remember(
+    state: State, wanted: dict[str, Any], items: dict[str, Any], change: Change, before: Firewall
+) -> None:
     """Store what was loaded: to load it again after a reboot, and to see later whether it is intact."""
-    after = look(state.node)
+    same_sets = not change.put and set(before.sets) <= change.keep
+    after = Firewall(looks.look(), before.sets) if same_sets else look(state.node)
     old = (state.load("firewall") or {}).get("rulesets", {})
     rulesets: dict[str, Any] = {}
     for item in wanted["rulesets"]:

@@ -57,11 +57,11 @@ def same(kept: dict[str, Any]) -> bool:
 
 
 def evidence(ask: dict[str, Any]) -> list[Any]:
-    """Return what the answer rests on, as it is now; raises OSError where the kernel does not tell."""
+    """Return what the answer rests on, as it is now, last the rules' generation; raises OSError where the kernel does not tell."""
     return [
         [_stat(path) for path in ask["paths"]],
         [_read(path) for path in ask["reads"]],
-        list(os.uname()),
+        [*os.uname(), os.readlink("/proc/self/ns/net")],
         _kernel() if ask["sets"] is None else [_kernel(), _sets(ask["sets"])],
     ]
 

@@ -5,10 +5,10 @@ The members of a timed set are the node's own: they are neither looked at nor ta
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 from vosctl.push.agent import command
+from vosctl.push.agent.digests import hex_sha256
 from vosctl.push.agent.errors import AgentError
 from vosctl.push.agent.wanted import SET_PREFIX
 
@@ -61,7 +61,7 @@ class IpSet:
         lines = [self.type, str(self.family), *options, *self.members]
         if wanted is not None and wanted["maxelem"] != self.maxelem:
             lines.append(f"maxelem {self.maxelem}")
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return hex_sha256("\n".join(lines).encode())
 
     def swaps_with(self, other: IpSet) -> bool:
         """Return whether the kernel can swap the two: same type and family."""

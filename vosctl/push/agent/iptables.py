@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 
-from vosctl.push.agent import command, glance, rules
+from vosctl.push.agent import command, rules
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
 PROGRAMS = {4: "iptables", 6: "ip6tables"}
 WAIT = "10"
@@ -20,50 +19,23 @@ _VERSION = re.compile(r"v(\d[\w.]*)")
 
 
 class Kernel:
-    """One look at the kernel's rules of both families through the backend in use.
+    """One look at the kernel's rules of both families through the backend in use; ``own`` is the own part of each."""
 
-    ``saves`` holds the whole saves by family, ``own`` the own part of each.
-    """
-
-    def __init__(self, backend: str, version: str, saves: dict[int, str]) -> None:
+    def __init__(self, backend: str, version: str, own: dict[int, rules.Tables]) -> None:
         self.backend = backend
         self.version = version
-        self.saves = saves
-        self.own = {family: rules.parse(text) for family, text in saves.items()}
+        self.own = own
+        self._texts: dict[int, str] = {}
 
     def own_text(self, family: int) -> str:
         """Return the own part of a family as comparable text."""
-        return rules.render(self.own[family])
-
-
-_LAST: list[tuple[Any, Kernel]] = []
+        if family not in self._texts:
+            self._texts[family] = rules.render(self.own[family])
+        return self._texts[family]
 
 
 def look() -> Kernel:
-    """Return what the kernel holds; raises AgentError where iptables is missing, refused or in two minds.
-
-    The last look of this process holds as long as nf_tables' generation and the programs are the same.
-    """
-    mark = _mark()
-    if mark is not None and _LAST and _LAST[0][0] == mark:
-        return _LAST[0][1]
-    kernel = _look()
-    # Whatever moved while the saves were made counts for the next look.
-    _LAST[:] = [(mark, kernel)] if mark is not None and _mark() == mark else []
-    return kernel
-
-
-def _mark() -> Any:
-    """Return what a look rests on, None where the kernel does not tell or legacy, which counts nothing, has tables."""
-    if any(map(_legacy_tables, PROGRAMS)):
-        return None
-    try:
-        return glance.evidence({"paths": glance.PLACES, "reads": (), "sets": None})
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-def _look() -> Kernel:
+    """Return what the kernel holds; raises AgentError where iptables is missing, refused or in two minds."""
     default, version = _default_backend()
     other = "legacy" if default == "nft" else "nft"
     saves = {backend: _saves(backend) for backend in (default, other)}
@@ -75,7 +47,8 @@ def _look() -> Kernel:
             hint=f"empty one of them: compare iptables-{other}-save with iptables-{default}-save",
         )
     backend = holding[0] if holding else default
-    return Kernel(backend, version, saves[backend] or _empty())
+    found = saves[backend] or dict.fromkeys(PROGRAMS, "")
+    return Kernel(backend, version, {family: rules.parse(text) for family, text in found.items()})
 
 
 def _default_backend() -> tuple[str, str]:
@@ -92,13 +65,9 @@ def _saves(backend: str) -> dict[int, str]:
     return {family: _save(backend, family) for family in PROGRAMS}
 
 
-def _empty() -> dict[int, str]:
-    return dict.fromkeys(PROGRAMS, "")
-
-
 def _save(backend: str, family: int) -> str:
     # Asking legacy loads its kernel modules, so it is asked only when it has tables already.
-    if backend == "legacy" and not _legacy_tables(family):
+    if backend == "legacy" and not legacy_tables(family):
         return ""
     name = program(backend, family, "save")
     if command.find(name) is None:
@@ -117,12 +86,23 @@ def _save(backend: str, family: int) -> str:
     return result.out
 
 
-def _legacy_tables(family: int) -> bool:
+def legacy_tables(family: int) -> bool:
+    """Return whether the legacy backend has tables of a family."""
     try:
         with open(_NAMES[family], encoding="ascii") as stream:
             return bool(stream.read().strip())
     except OSError:
         return False
+
+
+def listed(backend: str, family: int, table: str, chain: str) -> list[str]:
+    """Return the rules of one chain as a save has them; raises AgentError."""
+    name = f"{PROGRAMS[family]}-{backend}"
+    name = name if command.find(name) else PROGRAMS[family]
+    result = command.run((name, "-w", WAIT, "-t", table, "-S", chain))
+    if result.code:
+        raise AgentError("io", f"{name}: {result.reason}", hint=_hint(result.reason))
+    return [line for line in result.out.splitlines() if line.startswith("-A ")]
 
 
 def program(backend: str, family: int, verb: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 
@@ -19,6 +18,7 @@ from vosctl.push.agent import (
     sysctls,
     users,
 )
+from vosctl.push.agent.digests import hex_sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def observe(
     }
     observed["orphans"] = _orphans(node, wanted, now, applied, observed["rulesets"])
     _leave_out_texts(wanted, observed["rulesets"])
-    observed["digest"] = hashlib.sha256(json.dumps(observed, sort_keys=True).encode()).hexdigest()
+    observed["digest"] = hex_sha256(json.dumps(observed, sort_keys=True).encode())
     observed["lock"] = lock.holder(node)
     observed["pending"] = waiting(state)
     return observed
@@ -127,11 +127,13 @@ def _rulesets(state: State, wanted: dict[str, Any], now: Firewall) -> dict[str, 
 
 
 def _leave_out_texts(wanted: dict[str, Any], rulesets: dict[str, Any]) -> None:
-    # Thousands of rules that are as wanted would otherwise travel three times over at each run.
+    # Thousands of rules would otherwise travel three times over at each run.
     for item in wanted["rulesets"]:
         found = rulesets[str(item["family"])]
         if found["intact"] and found["loaded"] == item["digest"]:
             found.update(then="", now="", text=None)
+        elif found["intact"] and found["text"] is not None:
+            found.update(then="", now="")  # as the text that they were loaded from
 
 
 def _sysctls(node: Node, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -146,8 +148,8 @@ def _orphans(
     names = {item["name"] for item in wanted["sets"]}
     chains = {}
     for family, own in now.own.items():
-        then = rulesets.get(str(family), {}).get("then", "")
-        known = rules.chains(rules.parse(then))
+        seen = rulesets.get(str(family), {})
+        known = rules.chains(own if seen.get("intact") else rules.parse(seen.get("then", "")))
         if any(item["family"] == family for item in wanted["rulesets"]):
             # Without a marker nobody can tell which are stale; loading rewrites them all anyway.
             stale = [chain for chain in rules.chains(own) if known and chain not in known]

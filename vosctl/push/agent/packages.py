@@ -10,6 +10,7 @@ from vosctl.push.agent.errors import AgentError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from vosctl.push.agent.node import Node
 
@@ -33,14 +34,26 @@ def observe(names: Sequence[str]) -> dict[str, bool]:
     if not names:
         return {}
     if os.path.exists(DPKG_STATUS):
-        with open(DPKG_STATUS, "rb") as stream:
-            status = b"\n" + stream.read()
-        return {name: _in_dpkg(status, name) for name in names}
+        return _observe_dpkg(names)
     if command.find("rpm"):
         return {
             name: command.run(("rpm", "-q", "--quiet", "--whatprovides", name)).code == 0 for name in names
         }
     return dict.fromkeys(names, False)
+
+
+def _observe_dpkg(names: Sequence[str]) -> dict[str, bool]:
+    with open(DPKG_STATUS, "rb") as stream:
+        status = os.fstat(stream.fileno())
+        mark = (tuple(names), status.st_ino, status.st_mtime_ns, status.st_size)
+        if mark not in _SEEN:
+            text = b"\n" + stream.read()
+            _SEEN.clear()
+            _SEEN[mark] = {name: _in_dpkg(text, name) for name in names}
+    return dict(_SEEN[mark])
+
+
+_SEEN: dict[Any, dict[str, bool]] = {}  # an apply looks twice
 
 
 def _in_dpkg(status: bytes, name: str) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
 
 from vosctl.push.agent import dataplane, release
+from vosctl.push.agent.digests import hex_sha256
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
@@ -143,6 +143,6 @@ HINT = f"its log on the node says why: {RUN}/relay.log"
 def _config_digest(node: Node) -> str | None:
     try:
         with open(node.path(CONFIG), "rb") as stream:
-            return hashlib.sha256(stream.read()).hexdigest()
+            return hex_sha256(stream.read())
     except OSError:
         return None

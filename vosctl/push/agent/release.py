@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import binascii
-import hashlib
 import io
 import os
 import posixpath
 
 from vosctl.push.agent import durable
+from vosctl.push.agent.digests import hex_sha256
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
@@ -62,7 +62,7 @@ def decode(text: str, release: dict[str, Any]) -> bytes:
         raise AgentError(
             "unsupported", "the release archive is not base64", item="release", step="release"
         ) from error
-    if hashlib.sha256(archive).hexdigest() != release["digest"]:
+    if hex_sha256(archive) != release["digest"]:
         raise AgentError("io", "the release archive has not its digest", item="release", step="release")
     return archive
 

@@ -9,6 +9,7 @@ from vosctl.push.agent.wanted import CHAIN_PREFIX
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
 _TARGET = re.compile(r"\s(?:-j|-g)\s(" + CHAIN_PREFIX + r"\S+)")
 _BUILT_IN = ("INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING")
@@ -24,6 +25,10 @@ class Hook:
         self.index = index
         self.rule = rule
 
+    def words(self) -> tuple[str, int, str]:
+        """Return what makes it the same as another."""
+        return self.parent, self.index, self.rule
+
 
 class Table:
     """What is vosctl's in one table; ``sizes`` counts the other rules of the chains with hooks."""
@@ -35,6 +40,18 @@ class Table:
         self.rules: list[str] = []
         self.hooks: list[Hook] = []
         self.sizes: dict[str, int] = {}
+
+    def record(self) -> tuple[Any, ...]:
+        """Return it in plain types, for ``of``."""
+        return self.chains, self.rules, [hook.words() for hook in self.hooks], self.sizes
+
+    @classmethod
+    def of(cls, record: tuple[Any, ...]) -> Table:
+        """Return the table of a record."""
+        table = cls()
+        table.chains, table.rules, hooks, table.sizes = record
+        table.hooks = [Hook(*words) for words in hooks]
+        return table
 
 
 Tables = dict[str, Table]
@@ -96,44 +113,130 @@ def wanted_tables(text: str, hooks: Iterable[Iterable[str]]) -> Tables:
     return tables
 
 
-def compose(target: Tables, current: Tables) -> str:
+def bodies(table: Table) -> dict[str, list[str]]:
+    """Return the rules of each own chain, in the chains' order."""
+    found: dict[str, list[str]] = {chain: [] for chain in table.chains}
+    for rule in table.rules:
+        found.setdefault(rule.split(" ", 2)[1], []).append(rule)
+    return found
+
+
+def _kept(target: Table, base: Table | None) -> set[str]:
+    """Return the chains that have the same rules in both."""
+    if base is None:
+        return set()
+    old = bodies(base)
+    return {chain for chain, found in bodies(target).items() if old.get(chain) == found}
+
+
+def _same_hooks(target: Table, base: Table | None) -> bool:
+    return base is not None and list(map(Hook.words, target.hooks)) == list(map(Hook.words, base.hooks))
+
+
+def compose(target: Tables, current: Tables, base: Tables | None = None) -> str:
     """Return restore input (``--noflush``) that turns the own part from ``current`` to ``target``.
 
-    One transaction a table: old hooks out, every own chain rewritten, hooks in, stale chains removed.
-    What is not vosctl's is not mentioned.
+    One transaction a table: old hooks out, own chains rewritten, hooks in, stale chains removed.
+    What is not vosctl's is not mentioned. ``base`` is what ``current`` was loaded from: chains and hooks
+    that are the same in it stay as they are, with their counters, and "" is where everything is.
     """
     lines: list[str] = []
     for name in [*target, *(name for name in current if name not in target)]:
-        lines += [
-            f"*{name}",
-            *_compose_table(target.get(name, Table()), current.get(name, Table())),
-            "COMMIT",
-        ]
+        old = None if base is None else base.get(name, Table())
+        body = _compose_table(target.get(name, Table()), current.get(name, Table()), old)
+        if body or base is None:
+            lines += [f"*{name}", *body, "COMMIT"]
     return "".join(line + "\n" for line in lines)
 
 
-def _compose_table(target: Table, current: Table) -> list[str]:
+def _compose_table(target: Table, current: Table, base: Table | None = None) -> list[str]:
+    kept = _kept(target, base)
     stale = [chain for chain in current.chains if chain not in target.chains]
-    lines = [f":{chain} - [0:0]" for chain in (*target.chains, *stale)]
-    lines += [f"-D {hook.parent} {hook.rule}" for hook in current.hooks]
-    lines += target.rules
-    sizes = dict(current.sizes)
-    for hook in current.hooks:
-        sizes[hook.parent] -= 1
-    for hook in sorted(target.hooks, key=lambda hook: hook.index):
-        sizes[hook.parent] = sizes.get(hook.parent, 0) + 1
-        lines.append(f"-I {hook.parent} {min(hook.index, sizes[hook.parent])} {hook.rule}")
+    lines = [f":{chain} - [0:0]" for chain in (*target.chains, *stale) if chain not in kept]
+    hooked = _same_hooks(target, base)
+    if not hooked:
+        lines += [f"-D {hook.parent} {hook.rule}" for hook in current.hooks]
+    lines += [rule for chain, found in bodies(target).items() if chain not in kept for rule in found]
+    if not hooked:
+        lines += _hooks_in(target, current)
     return lines + [f"-X {chain}" for chain in stale]
 
 
-def rehearsal(target: Tables) -> str:
-    """Return restore input for an empty network namespace: like ``compose``, with parents of others made up."""
+def _hooks_in(target: Table, current: Table) -> list[str]:
+    sizes = dict(current.sizes)
+    for hook in current.hooks:
+        sizes[hook.parent] -= 1
+    lines = []
+    for hook in sorted(target.hooks, key=lambda hook: hook.index):
+        sizes[hook.parent] = sizes.get(hook.parent, 0) + 1
+        lines.append(f"-I {hook.parent} {min(hook.index, sizes[hook.parent])} {hook.rule}")
+    return lines
+
+
+def replaced(target: Tables, current: Tables, base: Tables | None) -> dict[str, list[str]] | None:
+    """Return by table the chains whose rules ``compose`` replaces; None where it does more than that."""
+    found = {}
+    if base is None or set(target) != set(current):
+        return None
+    for name, table in target.items():
+        old = base.get(name)
+        if not _same_hooks(table, old) or set(table.chains) != set(current[name].chains):
+            return None
+        kept = _kept(table, old)
+        if len(kept) < len(table.chains):
+            found[name] = [chain for chain in table.chains if chain not in kept]
+    return found
+
+
+def rehearsal(target: Tables, base: Tables | None = None) -> str:
+    """Return restore input for an empty network namespace: like ``compose``, with parents of others made up.
+
+    With ``base``, what the kernel holds already: only the rules that it has not taken yet, in all their chains,
+    and "" where there is none. A jump between chains that had none can put old rules where they are refused: then
+    all rules.
+    """
+    if base is not None and all(
+        _jumps(table) <= _jumps(base.get(name, Table())) for name, table in target.items()
+    ):
+        target = {
+            name: short for name, table in target.items() if (short := _news(table, base.get(name, Table())))
+        }
     lines: list[str] = []
     for name, table in target.items():
         foreign = dict.fromkeys(hook.parent for hook in table.hooks if hook.parent not in _BUILT_IN)
         body = _compose_table(table, Table())
         lines += [f"*{name}", *(f":{parent} - [0:0]" for parent in foreign), *body, "COMMIT"]
     return "".join(line + "\n" for line in lines)
+
+
+def _jump(rule: str) -> tuple[str, str] | None:
+    """Return which chain a rule leads from and to which own one, None where to none."""
+    found = _TARGET.search(rule)
+    return (rule.split(" ", 2)[1], found.group(1)) if found else None
+
+
+def _jumps(table: Table) -> set[Any]:
+    """Return which chains lead to which own ones."""
+    return {_jump(rule) for rule in table.rules} | {(hook.parent, hook.rule) for hook in table.hooks} | {None}
+
+
+def _news(table: Table, base: Table) -> Table | None:
+    """Return the table with all its chains, one rule for each of its jumps, and the rules that ``base`` has not.
+
+    None where ``base`` has all rules.
+    """
+    known = set(base.rules)
+    if all(rule in known for rule in table.rules):
+        return None
+    short = Table()
+    seen: set[tuple[str, str] | None] = {None}
+    short.chains, short.hooks, short.sizes = table.chains, table.hooks, table.sizes
+    for rule in table.rules:
+        jump = _jump(rule)
+        if rule not in known or jump not in seen:
+            short.rules.append(rule)
+        seen.add(jump)
+    return short
 
 
 def rename_sets(tables: Tables, names: dict[str, str]) -> Tables:
@@ -146,10 +249,9 @@ def rename_sets(tables: Tables, names: dict[str, str]) -> Tables:
     return renamed
 
 
-def set_names(tables: Tables) -> set[str]:
-    """Return the names of the sets that the rules ask for."""
-    words = re.compile(r"--(?:match-set|add-set|del-set|map-set) (\S+)")
-    return {name for table in tables.values() for rule in table.rules for name in words.findall(rule)}
+def set_names(text: str) -> set[str]:
+    """Return the names of the sets that the rules in restore input ask for."""
+    return set(re.findall(r"--(?:match-set|add-set|del-set|map-set) (\S+)", text))
 
 
 def chains(tables: Tables) -> list[str]:

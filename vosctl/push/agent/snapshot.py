@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from vosctl.push.agent import bans, clock, durable, files, firewall, release, room, services, sysctls, users
+from vosctl.push.agent import clock, durable, files, firewall, release, room, services, sysctls, users
 from vosctl.push.agent.errors import AgentError
 
 TYPE_CHECKING = False
@@ -123,7 +123,7 @@ def restore(state: State, identity: str, *, booting: bool = False) -> list[str]:
         _attempt(errors, "release", partial(release.restore, node, found["release"]["link"]))
     if found["firewall"] is not None:
         _attempt(errors, "firewall", partial(_restore_firewall, node, found["firewall"]))
-        _attempt(errors, "bans", partial(bans.put_back, state))
+        _attempt(errors, "bans", partial(_put_back_bans, state))
     for key, value in found["sysctls"].items():
         _attempt(errors, f"sysctl {key}", partial(_restore_setting, key, value))
     _restore_services(node, found, errors, booting=booting)
@@ -159,6 +159,12 @@ def _restore_firewall(node: Node, saved: dict[str, Any]) -> None:
         change.apply_rules()
 
 
+def _put_back_bans(state: State) -> None:
+    from vosctl.push.agent import bans  # noqa: PLC0415  not on the way forward
+
+    bans.put_back(state)
+
+
 def _restore_setting(key: str, value: str | None) -> None:
     if value is not None and not sysctls.equal(sysctls.read(key), value):
         sysctls.write(key, value)
@@ -177,13 +183,18 @@ def _restore_services(node: Node, found: dict[str, Any], errors: list[str], *, b
 
 def chain(state: State) -> list[str]:
     """Return the applies that can be taken back, the last one first."""
-    found: list[str] = []
+    return list(_records(state))
+
+
+def _records(state: State) -> dict[str, dict[str, Any]]:
+    """Return the manifests of the applies that can be taken back, the last one first."""
+    found: dict[str, dict[str, Any]] = {}
     identity = state.applied().get("id")
     while identity and identity not in found:
         record = manifest(state.node, identity)
         if record is None:
             break
-        found.append(identity)
+        found[identity] = record
         identity = (record["documents"].get("applied") or {}).get("id")
     return found
 
@@ -197,11 +208,8 @@ def forget(state: State, identity: str) -> None:
 def prune(state: State) -> None:
     """Remove snapshots but those of the last applies, and releases that none of these needs."""
     node = state.node
-    keep = chain(state)[:KEPT]
-    links = []
-    for identity in keep:
-        record = manifest(node, identity) or {}
-        links.append((record.get("release") or {}).get("link"))
+    keep = dict(list(_records(state).items())[:KEPT])
+    links = [(record.get("release") or {}).get("link") for record in keep.values()]
     for name in os.listdir(node.state("snapshots")):
         if name not in keep:
             durable.remove_tree(folder(node, name))

@@ -42,6 +42,7 @@ class Work:
         self.remove: list[str] = observed["orphans"]["files"]
         self.put = [item for item in wanted["files"] if files.differs(observed["files"][item["path"]], item)]
         self.users = self._users()
+        self._loaded_from = firewall.loaded_from(state, observed) if now.kernel is not None else {}
         self.release = self._release()
         self.archive: bytes | None = None
         self.firewall = self._firewall()
@@ -73,7 +74,9 @@ class Work:
             if self.wanted["sets"] or self.wanted["rulesets"]:
                 self.before.require()
             return None
-        return firewall.wanted_change(self.wanted, self.items, firewall.compare(self.wanted, self.observed))
+        return firewall.wanted_change(
+            self.wanted, self.items, firewall.compare(self.wanted, self.observed), self._loaded_from
+        )
 
     def _settings(self) -> list[tuple[str, str]]:
         if not self.node.is_machine:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from vosctl.cli.rule_place import rule_place
 from vosctl.compile.desired import Desired
 from vosctl.firewall.proof import Failure, Obstacle, failures, obstacles
-from vosctl.report.trace import described
 from vosctl.site.model import Node, Site
 from vosctl.site.places import joined
 from vosctl.site.problems import Problem, Problems, Severity
@@ -95,6 +94,8 @@ def _failed(node: Node, failure: Failure, places: Places) -> Problem:
             f"rule {rule.number} of {rule.chain}, {rule.purpose} ({rule_place(places, node.name)(rule.path)})"
         )
     expected = probe.expect.value if probe.expect else "anything"
+    from vosctl.report.trace import described  # noqa: PLC0415  rich and all, where something is wrong
+
     message = f"expected {expected}, but it is {verdict}: {described(trace.packet)}: {by}"
     hint = f"vosctl trace {node.name} with the same values shows every rule it meets"
     return Problem("firewall-test", message, probe.mark, path, hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vosctl.compile import firewall_watch, relay, routes, sysctl
+from vosctl.compile import firewall_watch, relay, sysctl
 from vosctl.compile.desired import Desired, File, Release, Service, User
 from vosctl.compile.firewall import packet_filter
 from vosctl.compile.memo import Memo
@@ -34,7 +34,7 @@ def compile_node(site: Site, node: Node, release: Release | None, *, memo: Memo 
         *found.files,
         *firewall_watch.files(node),
         *relay.files(site, node, memo),
-        *routes.files(site, node, memo),
+        *_routes(site, node, memo),
         *sysctl.files(node),
     ]
     if node.relay.enabled:
@@ -54,6 +54,14 @@ def compile_node(site: Site, node: Node, release: Release | None, *, memo: Memo 
             for each in node.users
         ),
     )
+
+
+def _routes(site: Site, node: Node, memo: Memo) -> tuple[File, ...]:
+    if not node.rates.groups:
+        return ()
+    from vosctl.compile import routes  # noqa: PLC0415  20 ms of rating, for nodes that sell something
+
+    return routes.files(site, node, memo)
 
 
 def _relay_unit(node: Node) -> File:

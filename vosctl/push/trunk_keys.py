@@ -11,7 +11,6 @@ from typing import Any
 from vosctl.push.host import Host
 from vosctl.push.operations import failure, request, without_op
 from vosctl.push.result import HostResult, Status
-from vosctl.relay.control.keyring import fingerprint
 from vosctl.secret import Secret
 from vosctl.site.model import Encryption, Key, Trunk
 
@@ -44,6 +43,8 @@ def disagreements(trunk: Trunk, results: Mapping[str, HostResult], salt: Secret)
 
     An end that could not be asked is one of them. No key is in the words.
     """
+    from vosctl.relay.control.keyring import fingerprint  # noqa: PLC0415  asyncio and all, for those who ask
+
     wanted = {key.name: fingerprint(salt.reveal(), key.name, key.value.reveal()) for key in accepted(trunk)}
     return [f"{end}: {words}" for end in trunk.ends for words in _of_end(trunk, results.get(end), wanted)]
 

@@ -21,7 +21,9 @@ PATH = "/etc/vosctl/routes.bin"
 
 
 def files(site: Site, node: Node, memo: Memo) -> tuple[File, ...]:
-    """Return the route file of a node that sells something."""
+    """Return the route file, or none where the node sells nothing."""
+    if not node.rates.groups:
+        return ()
     made = source(site, node)
     sides = [(each.deck.name, each.worth) for each in made.sellers]
     names = tuple((each.name, each.via, each.worth) for each in made.vendors)

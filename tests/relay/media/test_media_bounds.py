@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import signal
+import struct
 import time
 from collections.abc import Callable
 from typing import Any
@@ -117,3 +118,28 @@ def test_a_queue_that_is_full_is_counted(media: Media, phone: Phones) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert media.counters("c")["a"]["overrun"] > 1000
+
+
+def test_a_round_trip_is_measured_by_the_last_four_reports(media: Media, phone: Phones) -> None:
+    """An answer to a sender report that four others followed measures nothing; one to the last of them does."""
+    left, right = phone(), phone()
+    made = media.request("add", call="c", stream=0, a=media.leg(left), b=media.leg(right))
+    to, back = ((made[side]["local"][0], made[side]["rtcp"]) for side in "ab")
+    for number in range(1, 6):
+        left.rtcp.sendto(sender_report(number), to)
+        assert right.rtcp.recv(100) == sender_report(number)
+    time.sleep(0.02)
+    for number, measured in ((1, False), (2, True)):
+        right.rtcp.sendto(receiver_report(number), back)
+        assert left.rtcp.recv(100) == receiver_report(number)
+        assert ((media.counters("c")["b"]["rtt_ms"] or 0) >= 20) == measured
+
+
+def sender_report(number: int) -> bytes:
+    """RFC 3550 §6.4.1, without blocks; the middle of its NTP timestamp is ``number``."""
+    return struct.pack("!BBHIQIII", 0x80, 200, 6, 1, number << 16, 0, 0, 0)
+
+
+def receiver_report(number: int) -> bytes:
+    """RFC 3550 §6.4.2: a block about the sender report with that number, answered at once."""
+    return struct.pack("!BBHI", 0x81, 201, 7, 2) + struct.pack("!IIIIII", 1, 0, 0, 0, number, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -121,6 +122,34 @@ def test_a_bare_debian_becomes_a_node(bare: Bare) -> None:
     bare.ssh(f"cat >/run/relay_calls.py <<'END'\n{phones.decode()}\nEND\n")
     bare.ssh(f"cat >/run/call.py <<'END'\n{CALL}\nEND\n")
     assert bare.ssh("python3 -B /run/call.py </dev/null").split() == ["spoken", "100"]
+
+
+BY_HAND = "Qk7Zr2Vm9Xc4Tb8W"
+
+
+def test_keys_are_changed_on_the_node_by_the_relay_s_own_user_alone(bare: Bare) -> None:
+    """As somebody does who has only the node at hand: stage, activate, retire; another user is told whom to be."""
+
+    def keys(words: str, user: str = "vosrelay") -> str:
+        command = f"setpriv --reuid={user} --regid={user} --clear-groups vosctl-relay keys {words}"
+        return bare.ssh(f"PATH=$PATH:/opt/vosctl/current/bin; {command} 2>&1; echo $?")
+
+    before = json.loads(keys("").rpartition("}")[0] + "}")
+    trunk, old = next((name, found["key"]) for name, found in before.items())
+    assert keys(f"stage {trunk} by-hand <<< {BY_HAND}") == f"key by-hand staged on trunk {trunk}\n0\n"
+    assert keys(f"activate {trunk} by-hand") == f"key by-hand activated on trunk {trunk}\n0\n"
+    found = json.loads(keys("").rpartition("}")[0] + "}")[trunk]
+    assert (found["key"], sorted(found["accept"])) == (
+        "by-hand",
+        sorted([*before[trunk]["accept"], "by-hand"]),
+    )
+    assert BY_HAND not in bare.ssh("cat /var/log/vosctl-relay/*.log 2>/dev/null; true")
+    refused = keys("", "65534")
+    assert refused.endswith("\n1\n"), refused
+    assert "run it as root or as vosrelay" in refused, refused
+    assert keys(f"activate {trunk} {old}").endswith("\n0\n")
+    assert keys(f"retire {trunk} by-hand") == f"key by-hand retired on trunk {trunk}\n0\n"
+    assert json.loads(keys("").rpartition("}")[0] + "}") == before
 
 
 def test_it_is_drained_under_a_call_and_taken_back(bare: Bare) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pwd
 import socket
 from pathlib import Path
 from typing import Any, Dict
@@ -25,10 +26,20 @@ def ask(path: Path, command: str, *, timeout: float = 10.0, **fields: Any) -> Di
             line.connect(name)
             line.sendall(json.dumps({"cmd": command, **fields}).encode() + b"\n")
             return _reply(line)
+    except PermissionError as error:
+        raise RelayError(f"{path}: {error.strerror}", hint=f"run it as root or as {_owner(path)}") from error
     except (OSError, ValueError) as error:
         raise RelayError(
             f"{path}: {error}", hint="is the relay running? see `vosctl-relay status`"
         ) from error
+
+
+def _owner(path: Path) -> str:
+    """Return the user that a socket's folder belongs to, which others may not look into."""
+    try:
+        return pwd.getpwuid(path.parent.stat().st_uid).pw_name
+    except (OSError, KeyError):
+        return "the relay's user"
 
 
 def _reply(line: socket.socket) -> Dict[str, Any]:

@@ -20,6 +20,8 @@ static struct {
 
 static uint32_t device_of(const struct ifaddrs *all, const struct vos_addr *address)
 {
+    if (address->family == 4 && address->ip[0] == IN_LOOPBACKNET) /* all of 127/8, whatever stands there */
+        return if_nametoindex("lo");
     for (const struct ifaddrs *one = all; one; one = one->ifa_next) {
         struct sockaddr_storage name;
         struct vos_addr found;

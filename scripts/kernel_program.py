@@ -62,7 +62,15 @@ def compiled() -> str:
     include = next(Path("/usr/include").glob("*-linux-gnu/asm")).parent
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "settled.o"
-        command = [shutil.which("clang") or "clang", *FLAGS, f"-I{include}", "-c", str(SOURCE), "-o", str(out)]
+        command = [
+            shutil.which("clang") or "clang",
+            *FLAGS,
+            f"-I{include}",
+            "-c",
+            str(SOURCE),
+            "-o",
+            str(out),
+        ]
         subprocess.run(command, check=True)
         code = [f"0x{one:016x}" for one in instructions(out.read_bytes())]
     rows = [", ".join(code[at : at + _A_LINE]) for at in range(0, len(code), _A_LINE)]

@@ -253,7 +253,11 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--epoll", action="store_true", help="do without io_uring")
     parser.add_argument(
-        "--kernel-path", nargs="*", default=(), metavar="ADDRESS", help="let the kernel forward what is settled"
+        "--kernel-path",
+        nargs="*",
+        default=(),
+        metavar="ADDRESS",
+        help="let the kernel forward what is settled",
     )
     options = parser.parse_args(list(argv))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s media %(levelname)s %(message)s")

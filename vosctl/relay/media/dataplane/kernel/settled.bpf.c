@@ -21,6 +21,7 @@
 #define BIG32(x) __builtin_bswap32(x)
 #define DONT_FRAGMENT BIG16(0x4000)
 #define FRAGMENT BIG16(0x3fff) /* more to come, or an offset */
+#define OPAQUE(value) __asm__ volatile("" : "+r"(value)) /* else the compiler makes branches of arithmetic */
 #define INLINE static inline __attribute__((always_inline))
 
 static void *(*lookup)(void *map, const void *key) = (void *)BPF_FUNC_map_lookup_elem;
@@ -100,40 +101,55 @@ INLINE void release(struct vos_flow *flow, uint64_t gate, uint32_t state)
 
 INLINE uint32_t some(uint32_t value)
 {
-    return (value | -value) >> 31;
+    uint32_t negative = -value;
+    OPAQUE(negative);
+    return (value | negative) >> 31;
 }
 
-/* Without branches: each would double what the kernel's verifier has to follow. */
+/* What falls out of the window, as stats.c has it. */
+struct window {
+    uint64_t bits;
+    uint32_t known, run, runs, lost, burst;
+};
+
+/* One place further if `go` is 1. Without branches: each would double what the kernel's verifier has to follow. */
+INLINE void step(struct window *window, uint32_t go)
+{
+    uint32_t full = window->known >> 6 & go, ended = full & (uint32_t)(window->bits >> 63), keep;
+    OPAQUE(ended);
+    keep = ended - 1;
+    OPAQUE(keep);
+    window->runs += ended & some(window->run);
+    window->lost += window->run & ~keep;
+    window->burst += window->run & ~keep & -some(window->run >> 1);
+    window->run = (window->run + (full & ~ended)) & keep;
+    window->bits <<= go;
+    window->known += go & ~full;
+}
+
 INLINE void shift(struct vos_flow_seen *seen, uint32_t ahead)
 {
-    uint64_t window = seen->window, runs = seen->loss_runs, lost = seen->run_lost, burst = seen->burst_lost;
     uint64_t known = (uint64_t)seen->cycles + seen->highest - seen->base + 1;
-    uint32_t run = seen->run, at = known > 64 ? 64 : (uint32_t)known;
-    for (uint32_t i = 0; i < VOS_FLOW_AHEAD; i++) {
-        if (i >= ahead)
-            break;
-        uint32_t full = (at + i) >> 6 & 1, ended = full & (uint32_t)(window >> 63), keep = ended - 1;
-        runs += ended & some(run);
-        lost += run & ~keep;
-        burst += run & ~keep & -some(run >> 1);
-        run = (run + (full & ~ended)) & keep;
-        window <<= 1;
+    struct window window = {.bits = seen->window, .known = known > 64 ? 64 : (uint32_t)known, .run = seen->run};
+    step(&window, 1);
+    for (uint32_t i = 1; i < VOS_FLOW_AHEAD && ahead > 1; i++) {
+        uint32_t left = i - ahead; /* negative, while there is any */
+        OPAQUE(left);
+        step(&window, left >> 31);
     }
-    seen->loss_runs = runs;
-    seen->run_lost = lost;
-    seen->burst_lost = burst;
-    seen->run = run;
-    seen->window = window | 1;
+    seen->loss_runs += window.runs;
+    seen->run_lost += window.lost;
+    seen->burst_lost += window.burst;
+    seen->run = window.run;
+    seen->window = window.bits | 1;
 }
 
 INLINE void late(struct vos_flow_seen *seen, uint32_t behind)
 {
-    uint64_t bit = (uint64_t)1 << (behind & 63);
-    if (seen->window & bit)
-        seen->duplicate++;
-    else
-        seen->reordered++;
-    seen->window |= bit;
+    uint64_t again = seen->window >> (behind & 63) & 1;
+    seen->duplicate += again;
+    seen->reordered += again ^ 1;
+    seen->window |= (uint64_t)1 << (behind & 63);
 }
 
 /* A.1, where it is no jump. */
@@ -236,21 +252,19 @@ INLINE void address4(struct iphdr *ip, const struct vos_flow *flow)
     *ip = new;
 }
 
-/* The packet's beginning, if `length` bytes of it can be read. */
-INLINE void *begin(struct __sk_buff *skb, uint32_t length)
+/* Makes `length` bytes readable where the packet has as many. What is readable the caller has to ask itself: the
+ * verifier lets only those with more rights compare a packet's address with nothing. */
+INLINE void reach(struct __sk_buff *skb, uint32_t length)
 {
-    if (skb->len < length)
-        return 0;
-    if ((void *)(uint64_t)skb->data + length > (void *)(uint64_t)skb->data_end)
+    if (skb->len >= length && (void *)(uint64_t)skb->data + length > (void *)(uint64_t)skb->data_end)
         pull(skb, length);
-    void *data = (void *)(uint64_t)skb->data;
-    return data + length > (void *)(uint64_t)skb->data_end ? 0 : data;
 }
 
 INLINE int settled4(struct __sk_buff *skb)
 {
-    void *data = begin(skb, UDP4 + HEADERS);
-    if (!data)
+    reach(skb, UDP4 + HEADERS);
+    void *data = (void *)(uint64_t)skb->data;
+    if (data + UDP4 + HEADERS > (void *)(uint64_t)skb->data_end)
         return NEXT;
     struct iphdr *ip = data + sizeof(struct ethhdr);
     struct udphdr *udp = data + UDP4;
@@ -275,8 +289,9 @@ INLINE int settled4(struct __sk_buff *skb)
 
 INLINE int settled6(struct __sk_buff *skb)
 {
-    void *data = begin(skb, UDP6 + HEADERS);
-    if (!data)
+    reach(skb, UDP6 + HEADERS);
+    void *data = (void *)(uint64_t)skb->data;
+    if (data + UDP6 + HEADERS > (void *)(uint64_t)skb->data_end)
         return NEXT;
     struct ipv6hdr *ip = data + sizeof(struct ethhdr);
     struct udphdr *udp = data + UDP6;

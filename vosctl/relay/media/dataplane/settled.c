@@ -25,8 +25,8 @@ static bool move_gate(struct vos_flow *flow, uint64_t from, uint64_t to)
 static bool plain(const struct vos_stream *stream, const struct vos_leg *leg, const struct vos_leg *other)
 {
     return !stream->tapped && leg->entry.decrypt.mode == VOS_NONE && leg->entry.encrypt.mode == VOS_NONE &&
-           !leg->filter && !leg->digits && !leg->judge && !leg->playout && !leg->udptl && !other->udptl &&
-           !other->playing && !other->player;
+           !leg->filter && (!leg->digits || leg->digits_done) && !leg->judge && !leg->playout && !leg->udptl &&
+           !other->udptl && !other->playing;
 }
 
 /* Both ends are known and open, and nothing that may yet change by a packet is left. */

@@ -9,7 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -265,7 +265,5 @@ def test_media_that_was_started_without_it_says_what_to_do(lab: Lab) -> None:
 @pytest.mark.requires("clang")
 def test_the_committed_instructions_are_the_sources(capfd: pytest.CaptureFixture[str]) -> None:
     script = ROOT / "scripts/kernel_program.py"
-    check: Callable[[], int] = lambda: (
-        subprocess.run([sys.executable, str(script), "--check"], check=False).returncode
-    )
-    assert check() == 0, capfd.readouterr().err
+    done = subprocess.run([sys.executable, str(script), "--check"], check=False)
+    assert done.returncode == 0, capfd.readouterr().err

@@ -12,7 +12,7 @@ import contextlib
 import functools
 import statistics
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,16 @@ from bench.relay_bed import RELAY_ADDRESS, Bed, Generator, Run, bed, cpu_seconds
 from bench.relay_subjects import PORTS, Subject, endpoints, rtpengine, set_up, version, vosctl
 
 NAMES = ("relay-cpu-kernel", "relay-latency-p99-kernel")
+Make = Callable[[Bed, str], contextlib.AbstractContextManager[Subject]]
 _CALLS, _RATE = 500, 100  # packets a second of one call, both ways
 _SECONDS, _RUNS, _STARTS = 2.0, 3, 2
 _SETTLE = 0.3  # seconds that the generator looks out for what is missing, when a run is over (SETTLE_NS)
 _WARM_SECONDS = 4.0  # rtpengine takes 3 s to believe an address
-_MAKES = {"": functools.partial(vosctl, kernel_path=True), "-without": vosctl, "peer": rtpengine}
+_MAKES: dict[str, Make] = {
+    "": functools.partial(vosctl, kernel_path=True),
+    "-without": vosctl,
+    "peer": rtpengine,
+}
 
 
 def run(name: str) -> list[dict[str, Any]]:

@@ -63,7 +63,11 @@ def wanted(*, files: int = FILES, other: bool = False, unit: bool = True, **chan
         found.file(
             UNIT,
             render(
-                "relay/vosctl-relay.service.j2", calls=100, files=files, account=ACCOUNT, kernel_path=False
+                "relay/vosctl-relay.service.j2",
+                calls=100,
+                files=files,
+                account=ACCOUNT,
+                kernel_path=change.get("kernel_path", False),
             ),
         )
     found.accounts.append(ACCOUNT)

@@ -1,10 +1,13 @@
 """Compiles the kernel's part of the relay with clang into the header of instructions that nodes compile in.
 
-``python scripts/kernel_program.py`` writes it, ``--check`` fails where what is committed differs from the source.
+``python scripts/kernel_program.py`` writes it, ``--check`` fails where what is committed is not of this source: by the
+source's digest, which the header names, and by its instructions where the compiler is of the version that made them.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shutil
 import struct
 import subprocess
@@ -14,6 +17,7 @@ from pathlib import Path
 
 DATAPLANE = Path(__file__).resolve().parent.parent / "vosctl/relay/media/dataplane"
 SOURCE = DATAPLANE / "kernel/settled.bpf.c"
+SHARED = DATAPLANE / "flow.h"
 HEADER = DATAPLANE / "kernel_program.h"
 MAPS = {"vos_places": 1, "vos_flows": 2}
 SECTION = "tcx"
@@ -57,13 +61,25 @@ def instructions(raw: bytes) -> list[int]:
     return [one for (one,) in struct.iter_unpack("<Q", code)]
 
 
+def origin() -> str:
+    """Return what the header is made of, and by which compiler: a line of C."""
+    digest = hashlib.sha256(SOURCE.read_bytes() + SHARED.read_bytes() + " ".join(FLAGS).encode()).hexdigest()
+    told = subprocess.run([_clang(), "--version"], check=True, capture_output=True, text=True).stdout
+    found = re.search(r"version (\d+)", told)
+    return f"/* clang {found[1] if found else '?'}, {digest} */"
+
+
+def _clang() -> str:
+    return shutil.which("clang") or "clang"
+
+
 def compiled() -> str:
     """Return the header that the source gives."""
     include = next(Path("/usr/include").glob("*-linux-gnu/asm")).parent
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "settled.o"
         command = [
-            shutil.which("clang") or "clang",
+            _clang(),
             *FLAGS,
             f"-I{include}",
             "-c",
@@ -77,6 +93,7 @@ def compiled() -> str:
     return "\n".join(
         [
             "/* Made by scripts/kernel_program.py from kernel/settled.bpf.c: change that. */",
+            origin(),
             "static const uint64_t kernel_program[] = {",
             *(f"    {row}," for row in rows),
             "};",
@@ -91,7 +108,10 @@ def main(arguments: list[str]) -> int:
     if "--check" not in arguments:
         HEADER.write_text(made, encoding="utf-8")
         return 0
-    if HEADER.read_text(encoding="utf-8") == made:
+    committed, line = HEADER.read_text(encoding="utf-8"), origin()
+    said = committed.splitlines()[1]
+    of_another_clang = said.split(",")[0] != line.split(",")[0]
+    if committed == made or (of_another_clang and said.split(",")[1] == line.split(",")[1]):
         return 0
     sys.stderr.write(f"{HEADER}: not what {SOURCE.name} gives; python {Path(__file__).name}\n")
     return 1

@@ -10,7 +10,7 @@ from typing import Sequence
 from vosctl.relay.media import layout
 from vosctl.relay.media.plane import Plane
 
-PLACES_MOST = 65536  # directions; a place is 272 bytes of the kernel's memory
+PLACES_MOST = 65536  # directions; a place takes about 270 bytes of memory
 _LOG = logging.getLogger(__name__)
 
 

@@ -1,4 +1,5 @@
 /* Made by scripts/kernel_program.py from kernel/settled.bpf.c: change that. */
+/* clang 14, f1d9bc14494b7b8aca8ef40156d712865b8bd36a02e14cd78296c5c4f33d9466 */
 static const uint64_t kernel_program[] = {
     0x00000000000016bf, 0xffffffff000008b4, 0x0000000000046161, 0x00000000041d0156,
     0x0000000000a46161, 0x00000001041b0126, 0x0000000000106161, 0x0000dd8600960116,

@@ -47,6 +47,11 @@ class Bed:
         _ip("-n", self.relay, "neigh", "replace", "10.77.0.2", "lladdr", _NOBODY, "dev", inner, "nud", "permanent")  # fmt: skip
         _ip("-n", self.relay, "route", "add", "10.78.0.0/15", "via", "10.77.0.2")
 
+    @property
+    def relay_device(self) -> str:
+        """The relay's end of the wire."""
+        return f"{self._device}r"
+
     def close(self) -> None:
         """Take both namespaces away."""
         for name in (self.relay, self.load):
@@ -97,6 +102,11 @@ class Generator:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+
+    @property
+    def pid(self) -> int:
+        """The generator's process."""
+        return self._process.pid
 
     def flow(
         self, source: tuple[str, int], relay: tuple[str, int], expected: tuple[str, int], key: str = ""

@@ -42,7 +42,9 @@ class Subject:
 
 
 @contextmanager
-def vosctl(bed: Bed, mode: str = "none", *, low_latency: bool = False) -> Iterator[Subject]:
+def vosctl(
+    bed: Bed, mode: str = "none", *, low_latency: bool = False, kernel_path: bool = False
+) -> Iterator[Subject]:
     """Start this project's relay, with a gateway at 10.78/16 and a trunk of ``mode`` at 10.79/16."""
     root = bed.folder / "node"
     paths = RelayPaths().below(root)
@@ -52,7 +54,7 @@ def vosctl(bed: Bed, mode: str = "none", *, low_latency: bool = False) -> Iterat
         trunk |= {"key": "k1", "accept": ["k1"]}
     config = {
         "version": 1, "node": "bench", "addresses": [RELAY_ADDRESS], "ng": list(NG), "ports": list(PORTS),
-        "dscp": 46, "rtp_timeout": 600, "low_latency": low_latency,
+        "dscp": 46, "rtp_timeout": 600, "low_latency": low_latency, "kernel_path": kernel_path,
         "gateways": {"acme": {"type": "mapping", "networks": ["10.78.0.0/16"], "learn": "sdp"}},
         "trunks": {"ab": {"key": "", "accept": [""], **trunk}},
     }  # fmt: skip

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 
 import pytest
-from site_samples import node, two_edges
+from site_samples import node, relay, two_edges
 
 from vosctl.compile.node import compile_node
 from vosctl.compile.site import compile_site
@@ -72,6 +72,23 @@ def test_the_limit_of_open_files_follows_the_calls(calls, limit):
     desired = compile_node(sample, node("edge-a", "10.231.0.2", media=media), None)
     text = next(file.content for file in desired.files if file.path.endswith("vosctl-relay.service")).decode()
     assert f"LimitNOFILE={limit}\n" in text
+
+
+def test_the_relay_has_the_capabilities_of_the_kernels_path_only_with_it():
+    sample, found = two_edges(), {}
+    for on in (False, True):
+        made = node("edge-a", "10.231.0.2", relay=relay("10.231.0.2", kernel_path=on))
+        desired = compile_node(sample, made, None)
+        text = next(file.content for file in desired.files if file.path.endswith("vosctl-relay.service"))
+        found[on] = text.decode().splitlines()
+    more = sorted(set(found[True]) - set(found[False]))
+    assert [line for line in more if not line.startswith("#")] == [
+        "AmbientCapabilities=CAP_BPF CAP_NET_ADMIN",
+        "CapabilityBoundingSet=CAP_BPF CAP_NET_ADMIN",
+        "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
+        "SystemCallFilter=bpf capset",
+    ]
+    assert {"AmbientCapabilities=", "CapabilityBoundingSet="} < set(found[False])
 
 
 def test_something_starts_the_firewall_unit_at_boot(files):

@@ -9,6 +9,7 @@ from site_samples import NEW_KEY, gateway, node, relay, site, trunk, two_edges
 from vosctl.compile.memo import Memo
 from vosctl.compile.relay import files
 from vosctl.compile.site import compile_site
+from vosctl.relay import kernel_path
 from vosctl.relay.control import config as relay_config
 from vosctl.secret import Secret
 from vosctl.site.model import (
@@ -116,6 +117,7 @@ def test_how_the_relay_is_operated_reaches_it(tmp_path):
         metrics=Metrics((ip_address("10.231.0.2"), 9110), None),
         recordings="/var/lib/vosctl-relay/recordings",
         low_latency=True,
+        kernel_path=True,
         alerts=Alerts(2.0, 40.0, 150.0, timedelta(seconds=30), Secret("https://alerts.example/hook-s3cret")),
     )
     joined = trunk(proxy=ProxyMode.ON, interface="outer")
@@ -132,6 +134,11 @@ def test_how_the_relay_is_operated_reaches_it(tmp_path):
     assert (loaded.limits.cps, loaded.limits.concurrent, loaded.limits.duration) == (500, 4000, 14400)
     assert loaded.recordings == "/var/lib/vosctl-relay/recordings"
     assert loaded.low_latency
+    assert loaded.kernel_path
+    assert kernel_path.addresses(tmp_path / "relay.json") == ("10.231.0.2", "10.0.0.5")
+    assert (
+        kernel_path.addresses(tmp_path / "relay-keys.json") == kernel_path.addresses(tmp_path / "none") == ()
+    )
     assert loaded.metrics.listen == ("10.231.0.2", 9110)
     assert (loaded.alerts.loss, loaded.alerts.interval) == (2.0, 30.0)
     assert loaded.webhook == "https://alerts.example/hook-s3cret"

@@ -52,6 +52,7 @@ def test_the_page(node, call):
     assert found['vosctl_relay_peer_calls_limit{peer="acme"}'] == 1
     assert found['vosctl_relay_calls_begun_total{peer="acme"}'] == 1
     assert found["vosctl_relay_media_up"] == 1
+    assert found["vosctl_relay_in_kernel"] == 0
     assert found[f'vosctl_relay_ports{{address="{node.address}",state="used"}}'] == 2
     assert 'peer="vendor"' in str([name for name in found if "jitter_seconds" in name])
     assert "Key" not in text

@@ -68,7 +68,14 @@ def _relay_unit(node: Node) -> File:
     calls = node.media.calls
     limit = min(max(_FEWEST_FILES, calls * _FILES_PER_CALL + _OTHER_FILES), _MOST_FILES)
     return File(
-        _UNIT, render("relay/vosctl-relay.service.j2", calls=calls, files=limit, account=relay.ACCOUNT)
+        _UNIT,
+        render(
+            "relay/vosctl-relay.service.j2",
+            calls=calls,
+            files=limit,
+            account=relay.ACCOUNT,
+            kernel_path=node.relay.kernel_path,
+        ),
     )
 
 

@@ -87,6 +87,8 @@ def _operation(relay: Relay) -> dict[str, Any]:
         }
     if relay.low_latency:
         tree["low_latency"] = True
+    if relay.kernel_path:
+        tree["kernel_path"] = True
     if relay.recordings:
         tree["recordings"] = relay.recordings
     if relay.limits is not None:

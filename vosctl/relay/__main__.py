@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Callable, Dict, Optional, Sequence
 
 from vosctl.errors import RelayError, VosctlError
-from vosctl.relay import admin, folders, handover, keys, logs, privileges, supervise
+from vosctl.relay import admin, folders, handover, kernel_path, keys, logs, privileges, supervise
 from vosctl.relay.paths import CONFIG, KEYS, RUN, RelayPaths
 from vosctl.relay.priority import give_way
 
@@ -94,16 +94,18 @@ def _drop(options: argparse.Namespace, paths: RelayPaths, *, resumed: bool) -> N
     if options.root is not None:
         # Below a root, the folders on the way there may be another user's.
         return
+    # Media gives them up when it has loaded its program, control at once; media that starts anew needs them again.
+    keep = kernel_path.CAPABILITIES if kernel_path.addresses(paths.config) else ()
     try:
         user = privileges.account(options.user) if options.user else None
         if user is not None and not resumed and os.geteuid() == 0:
             folders.prepare(paths, user)
-        privileges.drop(user)
+        privileges.drop(user, keep=keep)
     except RelayError as error:
         if not resumed:
             raise
         LOG.warning("goes on as user %d until its next start: %s", os.geteuid(), error)
-        privileges.drop()
+        privileges.drop(keep=keep)
 
 
 def _status(_options: argparse.Namespace, paths: RelayPaths) -> int:
@@ -131,7 +133,9 @@ def _process(options: argparse.Namespace, paths: RelayPaths) -> int:
             # Each of the two processes loads only its own half.
             from vosctl.relay.media import host  # noqa: PLC0415
 
-            return host.main(["--run", str(paths.run)])
+            wanted = kernel_path.addresses(paths.config)
+            return host.main(["--run", str(paths.run), "--kernel-path", *wanted])
+        privileges.give_up(kernel_path.CAPABILITIES)
         from vosctl.relay.control import daemon  # noqa: PLC0415
 
         return daemon.main(paths)

@@ -215,7 +215,7 @@ def _nothing(_number: int, _frame: object) -> None:
 
 def _command(name: str, paths: RelayPaths, log: Optional[Path]) -> List[str]:
     command = [sys.executable, "-I", "-S", str(LAUNCHER), name, "--run", str(paths.run)]
-    command += ["--supervised", str(os.getpid())]
+    command += ["--supervised", str(os.getpid()), "--config", str(paths.config)]
     if name == "control":
-        command += ["--config", str(paths.config), "--keys", str(paths.keys)]
+        command += ["--keys", str(paths.keys)]
     return command if log is None else [*command, "--log", str(log)]

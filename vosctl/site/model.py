@@ -288,7 +288,7 @@ class Relay:
 
     ``limits`` are the relay's own, beside those of gateways; 0 is no limit. Without a folder for
     ``recordings`` no call is recorded. ``drain``: how long a restart waits for calls to end. ``low_latency``:
-    the relay keeps its cores from halting.
+    the relay keeps its cores from halting. ``kernel_path``: the kernel forwards what is settled.
     """
 
     enabled: bool
@@ -303,6 +303,7 @@ class Relay:
     alerts: Alerts | None = None
     recordings: str = ""
     low_latency: bool = False
+    kernel_path: bool = False
     drain: timedelta = timedelta(minutes=10)
 
 

@@ -60,7 +60,16 @@ def wanted(*, files: int = FILES, other: bool = False, unit: bool = True, **chan
         mode=0o600, owner=ACCOUNT, group=ACCOUNT, secret=True, reload="vosctl-relay",
     )  # fmt: skip
     if unit:
-        found.file(UNIT, render("relay/vosctl-relay.service.j2", calls=100, files=files, account=ACCOUNT))
+        found.file(
+            UNIT,
+            render(
+                "relay/vosctl-relay.service.j2",
+                calls=100,
+                files=files,
+                account=ACCOUNT,
+                kernel_path=change.get("kernel_path", False),
+            ),
+        )
     found.accounts.append(ACCOUNT)
     found.releases(archive() + b"\0" * 512 * other)
     command = ["/opt/vosctl/current/bin/vosctl-relay", "supervise", "--user", ACCOUNT]

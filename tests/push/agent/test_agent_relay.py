@@ -11,6 +11,8 @@ from agent_client import Machine, wait_until
 from relay_node import ACCOUNT, COLLECTOR, FILES, RECORDINGS, UNIT, Talk, pids, powers, wanted
 from systemd_node import MARKS, Booted, boot
 
+from vosctl.relay.kernel_path import CAPABILITIES
+
 KEYS = "/etc/vosctl/relay-keys.json"
 # Out of 10, less is better; docs/relay.md names it, and the command.
 WORST_SCORE = 1.5
@@ -152,6 +154,26 @@ class TestUnderSystemd:
         score = re.search(r"Overall exposure level for .*: ([\d.]+)", shown)
         assert score, shown
         assert float(score[1]) <= WORST_SCORE, shown
+
+    def test_the_kernels_path_is_all_that_its_capabilities_are_for(self, unit: Booted) -> None:
+        unit.settle(wanted(kernel_path=True))
+        unit.run("systemctl restart vosctl-relay")
+        assert wait_until(lambda: (unit.ask("status")["relay"] or {}).get("media", {}).get("kernel_path"))
+        running = pids(unit)
+        held = {
+            name: powers(unit.run(f"cat /proc/{pid}/status"))["capabilities"] for name, pid in running.items()
+        }
+        keep = sum(1 << number for number in CAPABILITIES)
+        assert held == {"supervisor": {keep}, "control": {0, keep}, "media": {0, keep}}  # bounding sets stay
+        for name in ("control", "media"):
+            assert "CapPrm:\t0000000000000000" in unit.run(f"cat /proc/{running[name]}/status")
+        page = unit.path(f"{COLLECTOR}/vosctl.prom")
+        with Talk(unit, 500):
+            assert wait_until(lambda: "vosctl_relay_in_kernel 2" in page.read_text())
+        unit.settle(wanted())
+        unit.run("systemctl restart vosctl-relay")
+        assert wait_until(lambda: (unit.ask("status")["relay"] or {}).get("media", {}).get("up"))
+        check_powers(unit, seccomp=SECCOMP_FILTER)
 
     def test_what_an_earlier_root_left_becomes_its_own(self, unit: Booted) -> None:
         unit.run("systemctl stop vosctl-relay; rm -rf /run/vosctl-relay; install -d -m 755 /run/vosctl-relay")

@@ -54,6 +54,7 @@ class Config:
     webhook: str = field(default="", repr=False)
     recordings: str = ""
     low_latency: bool = False
+    kernel_path: bool = False
 
     def find(self, address: str) -> Optional[Peer]:
         """Return the trunk, else the gateway with the longest prefix, that ``address`` belongs to."""
@@ -226,6 +227,7 @@ def _config(tree: Dict[str, Any], keys: Dict[str, str], digest: str, reader: _Re
         dscp=reader.number(tree, "dscp", 0, 63, 46),
         rtp_timeout=reader.number(tree, "rtp_timeout", 1, 86400, 30),
         low_latency=_flag(tree, "low_latency", reader),
+        kernel_path=_flag(tree, "kernel_path", reader),
         peers=peers,
         digest=digest,
         recordings=_folder(tree, reader),

@@ -56,7 +56,7 @@ class Daemon:
         self._tasks: Set[asyncio.Task[None]] = set()
         self._quiet: Set[str] = set()
         self._media_pid = 0
-        self._low_latency = False
+        self._low_latency = self._kernel_path = False
         self._missing = missing.data_plane()
         self._watch = Watch(self._commands, calls=self._listed, status=self._media_status)
 
@@ -155,8 +155,10 @@ class Daemon:
             dscp=config.dscp,
             timeout=config.rtp_timeout,
             low_latency=config.low_latency,
+            kernel_path=config.kernel_path,
         )
         self._low_latency = bool(reply.get("low_latency"))
+        self._kernel_path = bool(reply.get("kernel_path"))
 
     def _event(self, event: Json) -> None:
         kind, media_id = event.get("event"), str(event.get("call"))
@@ -256,6 +258,7 @@ class Daemon:
                 "up": up,
                 "pid": self._media_pid if up else None,
                 "low_latency": up and self._low_latency,
+                "kernel_path": up and self._kernel_path,
                 **({"missing": self._missing} if self._missing else {}),
             },
         }

@@ -151,6 +151,7 @@ class Watch:
             for state, count in sorted(counted.items())
         ]
         gauge(f"{_PREFIX}ports", "Pairs of media ports.", ports)
+        gauge(f"{_PREFIX}in_kernel", "Directions that the kernel forwards.", [({}, status["in_kernel"])])
         gauge(f"{_PREFIX}open_files", "Open files of the media process.", [({}, status["files"]["open"])])
         gauge(f"{_PREFIX}open_files_limit", "What it may open.", [({}, status["files"]["limit"])])
         page.counter(

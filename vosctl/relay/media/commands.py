@@ -13,6 +13,7 @@ from vosctl import __version__
 from vosctl.relay.media.calls import Calls, Json
 from vosctl.relay.media.errors import RequestError
 from vosctl.relay.media.insertion import Insertions
+from vosctl.relay.media.kernel import KernelPath
 from vosctl.relay.media.keys import Keys
 from vosctl.relay.media.plane import Plane
 from vosctl.relay.media.ports import Ports
@@ -23,8 +24,9 @@ _LOG = logging.getLogger(__name__)
 class Commands:
     """Carries out requests. ``run`` never raises for what a client sent."""
 
-    def __init__(self, plane: Plane, *, workers: int, file_limit: int) -> None:
+    def __init__(self, plane: Plane, *, workers: int, file_limit: int, kernel: KernelPath) -> None:
         self._plane = plane
+        self._kernel = kernel
         self._workers = workers
         self._low_latency = self._low_latency_asked = False
         self._file_limit = file_limit
@@ -76,14 +78,13 @@ class Commands:
             raise RequestError("configure.dscp: must be 0 to 63")
         if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not 0 <= timeout <= 86400:
             raise RequestError("configure.timeout: must be seconds, 0 (never) to 86400")
-        low_latency = request.get("low_latency", False)
-        if not isinstance(low_latency, bool):
-            raise RequestError("configure.low_latency: must be true or false")
+        low_latency, kernel_path = (_switch(request, name) for name in ("low_latency", "kernel_path"))
         self._ports.configure(low, high, addresses)
         self._keep_awake(on=low_latency)
+        self._kernel.use(on=kernel_path)
         self.calls.dscp = dscp
         self.calls.set_timeout(round(timeout * 1000))
-        return {"low_latency": self._low_latency}
+        return {"low_latency": self._low_latency, "kernel_path": self._kernel.used}
 
     def _keep_awake(self, *, on: bool) -> None:
         if on == self._low_latency_asked:
@@ -148,6 +149,8 @@ class Commands:
             "draining": self.calls.draining,
             "workers": self._workers,
             "low_latency": self._low_latency,
+            "kernel_path": self._kernel.used,
+            "in_kernel": self._kernel.inside,
             "ports": self._ports.figures(),
             "keys": self._keys.names(),
             "files": {"limit": self._file_limit, "open": sum(1 for _ in Path("/proc/self/fd").iterdir())},
@@ -164,6 +167,13 @@ def _names(request: Mapping[str, Any]) -> Tuple[str, int]:
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= 255:
         raise RequestError("stream: must be 0 to 255")
     return name, number
+
+
+def _switch(request: Mapping[str, Any], name: str) -> bool:
+    value = request.get(name, False)
+    if not isinstance(value, bool):
+        raise RequestError(f"configure.{name}: must be true or false")
+    return value
 
 
 def _ports(value: Any) -> Tuple[int, int]:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from vosctl.errors import RelayError
-from vosctl.relay import lines
+from vosctl.relay import kernel_path, lines, privileges
 from vosctl.relay.media import build
 from vosctl.relay.media.commands import Commands
+from vosctl.relay.media.kernel import KernelPath
 from vosctl.relay.media.plane import Plane
 from vosctl.relay.priority import give_way
 
@@ -251,6 +252,13 @@ def main(argv: Sequence[str]) -> int:
         "--workers", type=int, default=0, help="worker threads (default: one for each usable core)"
     )
     parser.add_argument("--epoll", action="store_true", help="do without io_uring")
+    parser.add_argument(
+        "--kernel-path",
+        nargs="*",
+        default=(),
+        metavar="ADDRESS",
+        help="let the kernel forward what is settled",
+    )
     options = parser.parse_args(list(argv))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s media %(levelname)s %(message)s")
     run = options.run if options.root is None else options.root / options.run.relative_to("/")
@@ -259,9 +267,13 @@ def main(argv: Sequence[str]) -> int:
     lock = claim(run)
     limit = raise_file_limit()
     plane = load_plane(run)
+    kernel = KernelPath(plane)
+    if options.kernel_path:
+        kernel.open(options.kernel_path, file_limit=limit)
+    privileges.give_up(kernel_path.CAPABILITIES)
     plane.start(workers=workers, files=limit, epoll=options.epoll)
     give_way()  # the workers stay what this process was started as
-    host = Host(run, plane, Commands(plane, workers=workers, file_limit=limit))
+    host = Host(run, plane, Commands(plane, workers=workers, file_limit=limit, kernel=kernel))
     _LOG.info("ready: %d workers, at most %d open files, %s", workers, limit, plane.crypto or "no libcrypto")
     gc.freeze()
     gc.set_threshold(GARBAGE)

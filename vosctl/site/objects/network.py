@@ -65,6 +65,7 @@ def build_relay(fields: Fields, host: str, mark: Mark) -> Relay:
         alerts=build_alerts(fields),
         recordings=fields.text("recordings") or "",
         low_latency=fields.boolean("low_latency", default=False),
+        kernel_path=fields.boolean("kernel_path", default=False),
         drain=_DRAIN if (drain := fields.parsed("drain", _drain)) is None else drain,
     )
 

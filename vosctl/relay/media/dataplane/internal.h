@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
+#include "flow.h"
 #include "vos.h"
 
 #define VOS_PACKET_MAX 65536
@@ -95,6 +96,15 @@ struct vos_wheel {
     uint32_t count;
 };
 
+/* Of a direction that the kernel forwards (settled.c), or is about to. */
+struct vos_settled {
+    struct vos_flow *flow; /* NULL: it does not */
+    bool open;             /* the gate was opened: what it counts is ours to add up */
+    uint32_t index, quiet, wait, offers;
+    struct vos_flow_key key;
+    struct vos_flow_seen told; /* what has been added up */
+};
+
 struct vos_leg {
     struct vos_entry entry; /* of the packets that arrive here */
     struct vos_view view;
@@ -104,6 +114,7 @@ struct vos_leg {
     struct vos_learner learner;
     struct vos_addr rtcp_remote; /* the accepted source of RTCP, once known */
     struct vos_source source;
+    struct vos_settled settled;
     struct vos_cipher *rx, *tx;
     uint32_t forged; /* SRTP packets in a row that did not authenticate */
     struct vos_judge *judge;
@@ -159,6 +170,7 @@ struct vos_worker {
     struct vos_wheel wheel;
     uint32_t count;
     uint64_t now_us, ticked_ms;
+    uint32_t routes; /* see vos_kernel_routes */
     bool stop;
     struct vos_awake *awake; /* NULL: nobody keeps the core from halting */
     cpu_set_t cores;         /* with `awake`: those that the worker may run on without */
@@ -275,6 +287,13 @@ void vos_relay_packet(struct vos_worker *worker, struct vos_socket *in, const st
 void vos_relay_pass(struct vos_worker *worker, struct vos_stream *stream, uint8_t side, uint8_t *packet,
                     size_t length, struct vos_rtp *rtp);
 void vos_relay_tick(struct vos_worker *worker, struct vos_stream *stream, uint64_t now_ms);
+
+/* settled.c */
+void vos_settled_arrived(struct vos_stream *stream, uint8_t side);
+void vos_settled_relayed(struct vos_stream *stream, uint8_t side, const struct vos_rtp *rtp, size_t length);
+void vos_settled_leave(struct vos_stream *stream);
+void vos_settled_fold(struct vos_stream *stream);
+void vos_settled_tick(struct vos_worker *worker);
 
 /* alter.c */
 int vos_digits_new(const struct vos_digits_conf *conf, const uint8_t *sound, size_t length, struct vos_digits **out);

@@ -83,6 +83,7 @@ void vos_stop(void)
     while (plane.workers)
         stop_worker(plane.worker[--plane.workers]);
     vos_tap_close();
+    vos_kernel_close();
     close(plane.events[0]);
     close(plane.events[1]);
 }

@@ -3,7 +3,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "internal.h"
+#include "kernel.h"
 
 #define UDPTL_MIN 4   /* a sequence number, and the lengths of two parts */
 #define FORGED_MAX 50 /* a second of 20 ms packets, none of them genuine: the key is another */
@@ -231,6 +231,8 @@ static void relay_rtp(struct vos_worker *worker, struct vos_socket *in, const st
 {
     struct vos_leg *leg = &in->stream->leg[in->side];
     struct vos_rtp rtp;
+    if (leg->settled.flow && vos_addr_same(from, &leg->entry.match.remote))
+        vos_settled_arrived(in->stream, in->side);
     if (vos_rtp_parse(worker->packet, length, &rtp)) {
         if (vos_addr_same(from, &leg->entry.match.remote))
             leg->entry.counters.malformed++;
@@ -247,6 +249,8 @@ static void relay_rtp(struct vos_worker *worker, struct vos_socket *in, const st
     leg->view.last_ms = worker->now_us / 1000;
     vos_stats_update(leg, &rtp, length, worker->now_us);
     forward(worker, in, &rtp, length);
+    if (vos_kernel_used())
+        vos_settled_relayed(in->stream, in->side, &rtp, length);
 }
 
 /* A fax (ITU-T T.38): of a UDPTL packet nothing is looked at but its sequence number, which learning goes by. */

@@ -63,6 +63,7 @@ static void publish(struct vos_leg *leg)
 /* Completes both entries after anything of either leg has changed. */
 void vos_stream_refresh(struct vos_stream *stream)
 {
+    vos_settled_leave(stream);
     for (int side = 0; side < 2; side++) {
         aim(&stream->leg[side]);
         publish(&stream->leg[side]);

@@ -193,6 +193,12 @@ int vos_tap_open(void);      /* the descriptor that copies are read from */
 uint64_t vos_tap_lost(void);
 int vos_record(struct vos_stream *stream, uint32_t on);
 
+/* The kernel's path; opening it takes CAP_BPF and CAP_NET_ADMIN, using it nothing. */
+int vos_kernel_open(const struct vos_addr *addresses, uint32_t count, uint32_t places, const char **step);
+int vos_kernel_use(uint32_t on); /* -ENOENT: it is not open */
+uint32_t vos_kernel_inside(void); /* directions that the kernel forwards */
+void vos_kernel_close(void);      /* while no worker runs */
+
 /* Single steps, for tests and tools. */
 int vos_rtp_header(const uint8_t *packet, size_t length); /* bytes before the payload, or -EBADMSG */
 int vos_rtcp_valid(const uint8_t *packet, size_t length);

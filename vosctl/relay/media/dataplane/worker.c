@@ -86,10 +86,10 @@ static void leave(struct vos_worker *worker, struct vos_stream *stream)
 
 static void refresh(struct vos_worker *worker, struct vos_stream *one)
 {
-    if (one)
-        vos_stream_drops(one);
-    for (struct vos_stream *stream = one ? NULL : worker->streams; stream; stream = stream->next)
+    for (struct vos_stream *stream = one ? one : worker->streams; stream; stream = one ? NULL : stream->next) {
+        vos_settled_fold(stream);
         vos_stream_drops(stream);
+    }
 }
 
 static void dial(struct vos_leg *leg, struct vos_digits **given)
@@ -102,6 +102,8 @@ static void dial(struct vos_leg *leg, struct vos_digits **given)
 
 static void carry_out(struct vos_worker *worker, struct vos_command *command)
 {
+    if (command->stream && command->kind != VOS_ADD && command->kind != VOS_REFRESH)
+        vos_settled_leave(command->stream);
     switch (command->kind) {
     case VOS_ADD:
         command->result = enter(worker, command->stream);
@@ -159,6 +161,7 @@ static int tick(struct vos_worker *worker)
     uint64_t now_ms = vos_now_us() / 1000;
     if (now_ms - worker->ticked_ms >= TICK_MS) {
         worker->ticked_ms = now_ms;
+        vos_settled_tick(worker);
         for (struct vos_stream *stream = worker->streams; stream; stream = stream->next)
             vos_relay_tick(worker, stream, now_ms);
     }

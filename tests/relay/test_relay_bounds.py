@@ -27,7 +27,7 @@ from vosctl.relay.control import (
     webhook,
 )
 from vosctl.relay.control.settings import NO_LIMITS
-from vosctl.relay.media import build, host, insertion, recorder
+from vosctl.relay.media import build, host, insertion, kernel, recorder
 from vosctl.relay.ng import NgClient, NgError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,6 +77,7 @@ CODE = {
     "bytes of a packet that a jitter buffer holds": defined("playout.h", "VOS_PLAYOUT_PACKET"),
     "bytes of a socket's queue": receive_buffer(),
     "bytes of events on their way": defined("plane.c", "EVENT_PIPE"),
+    "directions that the kernel forwards (`kernel_path`)": kernel.PLACES_MOST,
     "bytes of copies on their way to recordings": defined("tap.c", "TAP_BUFFER"),
     "lines of a log in a second": logs.MOST_LINES,
     "bytes of a log": children.MOST_LOG,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 from pathlib import Path
@@ -127,7 +128,7 @@ class MediaClient:
 
     async def _serve(self, line: _Line, closed: asyncio.Event) -> None:
         self._line = line
-        watch = asyncio.ensure_future(self._watch())
+        watch = asyncio.ensure_future(self._watch(closed))
         try:
             await self._prepare()
             self.ready.set()
@@ -135,19 +136,25 @@ class MediaClient:
             LOG.warning("the media process closed the connection")
         except MediaError as error:
             LOG.error("the media process cannot be set up: %s", error)  # noqa: TRY400 - no traceback
-            await asyncio.sleep(RETRY_MOST)
+            await asyncio.sleep(RETRY_FIRST if closed.is_set() else RETRY_MOST)
         finally:
             watch.cancel()
             self._close()
 
-    async def _watch(self) -> None:
-        """Give up requests that are not answered in time: one look at the oldest instead of a timer for each."""
-        while True:
-            await asyncio.sleep(REPLY_TIMEOUT / 10)
+    async def _watch(self, closed: asyncio.Event) -> None:
+        """Give up requests that are not answered in time: one look at the oldest instead of a timer for each.
+
+        And all of them at once where the connection ends: a process that is just being killed may still have taken it.
+        """
+        while not closed.is_set():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(closed.wait(), REPLY_TIMEOUT / 10)
             now = asyncio.get_running_loop().time()
             late = [future for future, deadline in self._waiting.values() if deadline <= now]
             for future in late:
                 _fail(future, "the media process does not answer")
+        for future, _ in list(self._waiting.values()):
+            _fail(future, "the media process went away")
 
     def _close(self) -> None:
         self.ready.clear()

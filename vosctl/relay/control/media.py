@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import logging
 from pathlib import Path
@@ -87,6 +88,10 @@ class _Line(asyncio.BufferedProtocol):
 _NOBODY: Tuple[Optional["asyncio.Future[Reply]"], float] = (None, 0.0)
 
 
+# Set in what sets a connection up: it alone may ask before that is over.
+_PREPARING: contextvars.ContextVar[bool] = contextvars.ContextVar("preparing", default=False)
+
+
 def _same(line: _Line) -> _Line:
     return line
 
@@ -105,6 +110,7 @@ class MediaClient:
         self._prepare = prepare
         self._event = event
         self._line: Optional[_Line] = None
+        self._set_up: Optional[asyncio.Future[None]] = None
         # By number, which is also the order of their deadlines.
         self._waiting: Dict[int, Tuple[asyncio.Future[Reply], float]] = {}
         self._last = 0
@@ -128,10 +134,16 @@ class MediaClient:
 
     async def _serve(self, line: _Line, closed: asyncio.Event) -> None:
         self._line = line
+        self._set_up = asyncio.get_running_loop().create_future()
         watch = asyncio.ensure_future(self._watch(closed))
         try:
-            await self._prepare()
+            preparing = _PREPARING.set(True)
+            try:
+                await self._prepare()
+            finally:
+                _PREPARING.reset(preparing)
             self.ready.set()
+            self._set_up.set_result(None)
             await closed.wait()
             LOG.warning("the media process closed the connection")
         except MediaError as error:
@@ -158,6 +170,8 @@ class MediaClient:
 
     def _close(self) -> None:
         self.ready.clear()
+        if self._set_up is not None and not self._set_up.done():
+            self._set_up.set_result(None)  # whoever waits finds nobody there
         line, self._line = self._line, None
         if line is not None and line.transport is not None:
             line.transport.abort()
@@ -175,6 +189,9 @@ class MediaClient:
 
     async def request(self, command: str, **fields: Any) -> Reply:
         """Return the reply to ``command``. Raises ``MediaError``, ``MediaDownError``."""
+        if self._set_up is not None and not self._set_up.done() and not _PREPARING.get():
+            # A media process that has not got its configuration yet would take calls on ports of its own.
+            await asyncio.shield(self._set_up)
         if self._line is None or self._line.transport is None:
             raise MediaDownError("the media process is not running")
         self._last += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,20 @@ pytestmark = [pytest.mark.netns, pytest.mark.requires("iptables", "ipset", "unsh
 
 HOOK = ("filter", "INPUT", "VOS-INPUT")
 CHAINS = ("VOS-INPUT", "VOS-A", "VOS-B", "VOS-C", "VOS-D")
+
+
+@pytest.fixture(autouse=True)
+def no_raw_rules(host_of_test: Machine) -> Iterator[None]:
+    """Nobody else's tests have rules in this table."""
+    yield
+    tool = f"iptables-{host_of_test.name} -t raw"
+    host_of_test.run(f"{tool} -F; {tool} -X VOS-RAW; true")
+
+
+@pytest.fixture
+def host_of_test(request: pytest.FixtureRequest) -> Machine:
+    found: Machine = request.getfixturevalue("nft" if "nft" in request.fixturenames else "host")
+    return found
 
 
 def wanted(*words: str, more: str = "", chains: tuple[str, ...] = CHAINS) -> Wanted:

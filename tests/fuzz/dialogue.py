@@ -21,6 +21,7 @@ from vosctl.relay.control.media import MediaError
 from vosctl.relay.control.sdp import MAX_MEDIA
 from vosctl.relay.media import build
 from vosctl.relay.media.commands import Commands as MediaCommands
+from vosctl.relay.media.kernel import KernelPath
 from vosctl.relay.media.plane import Plane
 
 MARK = b"== "
@@ -51,7 +52,7 @@ class Line:
         library = build.LIBRARY if build.fresh(build.LIBRARY) else build.compile(build.LIBRARY)
         plane = Plane(library)
         plane.start(workers=1, files=1024)
-        self.media = MediaCommands(plane, workers=1, file_limit=1024)
+        self.media = MediaCommands(plane, workers=1, file_limit=1024, kernel=KernelPath(plane))
         self.media.run({"cmd": "keys", "keys": {"k": {"value": "Harbour4Station2"}}})
         self.media.run({"cmd": "configure", "ports": [20000, 20399], "addresses": [ADDRESS, "::1"]})
         self.ready = asyncio.Event()

@@ -15,6 +15,7 @@ from relay_calls import Call, until
 
 from vosctl.errors import RelayError
 from vosctl.relay import admin, supervise
+from vosctl.relay.paths import connectable
 
 
 @pytest.fixture
@@ -171,9 +172,9 @@ def test_the_log_may_be_moved_away(node):
 @pytest.mark.parametrize("line", [b"nonsense\n", b"[]\n", b'{"cmd":"dance"}\n', b"[" * 30_000 + b"\n"])
 def test_the_admin_socket_answers_what_it_does_not_understand(node, line):
     node.start()
-    with socket.socket(socket.AF_UNIX) as raw:
+    with socket.socket(socket.AF_UNIX) as raw, connectable(node.paths.control_socket) as name:
         raw.settimeout(5)
-        raw.connect(str(node.paths.control_socket))
+        raw.connect(name)
         raw.sendall(line)
         reply = json.loads(raw.makefile().readline())
     assert reply["ok"] is False

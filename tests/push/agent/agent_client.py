@@ -26,7 +26,8 @@ Frame = dict[str, Any]
 
 CLEAN = """
 for b in nft legacy; do for f in iptables ip6tables; do
-  $f-$b -P INPUT ACCEPT; $f-$b -F; $f-$b -X
+  $f-$b -P INPUT ACCEPT
+  for t in filter raw; do $f-$b -t $t -F; $f-$b -t $t -X; done
 done; done
 ipset destroy
 rm -rf /var/lib/vosctl /run/vosctl /run/vosctl-relay /etc/vosctl /etc/voice /opt/vosctl

@@ -91,8 +91,9 @@ def test_nothing_wanted_removes_everything_own() -> None:
 
 def test_set_names_and_renaming_touch_whole_words_only() -> None:
     tables = rules.parse(SAVE.replace("vos-bad src", "vos-bad src -m set ! --match-set vos-bad2 dst"))
-    assert rules.set_names(tables) == {"vos-bad", "vos-bad2"}
-    assert rules.set_names(rules.rename_sets(tables, {"vos-bad": "vos-bad-t"})) == {"vos-bad-t", "vos-bad2"}
+    assert rules.set_names(rules.compose(tables, {})) == {"vos-bad", "vos-bad2"}
+    renamed = rules.rename_sets(tables, {"vos-bad": "vos-bad-t"})
+    assert rules.set_names(rules.compose(renamed, {})) == {"vos-bad-t", "vos-bad2"}
 
 
 def test_what_counts_as_rules_of_a_backend() -> None:

@@ -100,3 +100,45 @@ def test_all_that_wait_are_told_when_media_goes_away(tmp_path):
         assert not client._waiting
 
     converse(tmp_path, serve, talk)
+
+
+def test_nobody_asks_before_media_is_set_up_and_one_that_goes_in_between_is_told_at_once(
+    tmp_path, monkeypatch
+):
+    """The first connection is taken and closed without a word, as by a process that is being killed."""
+    monkeypatch.setattr(media, "REPLY_TIMEOUT", 60.0)
+    heard: list[list[str]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append([])
+        while line := await reader.readline():
+            asked = json.loads(line)
+            heard[-1].append(asked["cmd"])
+            if len(heard) == 1:
+                break
+            again.set()
+            await asyncio.sleep(0.05)
+            reply(writer, id=asked["id"], ok=True)
+        writer.close()
+
+    again = asyncio.Event()
+
+    async def run() -> None:
+        server = await asyncio.start_unix_server(serve, str(tmp_path / "s"))
+
+        async def prepare() -> None:
+            await client.request("configure")
+            await asyncio.gather(client.request("restore"), client.request("restore"))
+
+        client = MediaClient(tmp_path / "s", prepare=prepare, event=lambda _: None)
+        running = asyncio.ensure_future(client.run())
+        await again.wait()
+        await asyncio.gather(*(client.request("add") for _ in range(3)))
+        assert client.ready.is_set()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        server.close()
+        await asyncio.sleep(0.05)
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+    assert heard == [["configure"], ["configure", "restore", "restore", "add", "add", "add"]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import functools
 import logging
 from pathlib import Path
@@ -86,6 +88,10 @@ class _Line(asyncio.BufferedProtocol):
 _NOBODY: Tuple[Optional["asyncio.Future[Reply]"], float] = (None, 0.0)
 
 
+# Set in what sets a connection up: it alone may ask before that is over.
+_PREPARING: contextvars.ContextVar[bool] = contextvars.ContextVar("preparing", default=False)
+
+
 def _same(line: _Line) -> _Line:
     return line
 
@@ -104,6 +110,7 @@ class MediaClient:
         self._prepare = prepare
         self._event = event
         self._line: Optional[_Line] = None
+        self._set_up: Optional[asyncio.Future[None]] = None
         # By number, which is also the order of their deadlines.
         self._waiting: Dict[int, Tuple[asyncio.Future[Reply], float]] = {}
         self._last = 0
@@ -127,30 +134,44 @@ class MediaClient:
 
     async def _serve(self, line: _Line, closed: asyncio.Event) -> None:
         self._line = line
-        watch = asyncio.ensure_future(self._watch())
+        self._set_up = asyncio.get_running_loop().create_future()
+        watch = asyncio.ensure_future(self._watch(closed))
         try:
-            await self._prepare()
+            preparing = _PREPARING.set(True)
+            try:
+                await self._prepare()
+            finally:
+                _PREPARING.reset(preparing)
             self.ready.set()
+            self._set_up.set_result(None)
             await closed.wait()
             LOG.warning("the media process closed the connection")
         except MediaError as error:
             LOG.error("the media process cannot be set up: %s", error)  # noqa: TRY400 - no traceback
-            await asyncio.sleep(RETRY_MOST)
+            await asyncio.sleep(RETRY_FIRST if closed.is_set() else RETRY_MOST)
         finally:
             watch.cancel()
             self._close()
 
-    async def _watch(self) -> None:
-        """Give up requests that are not answered in time: one look at the oldest instead of a timer for each."""
-        while True:
-            await asyncio.sleep(REPLY_TIMEOUT / 10)
+    async def _watch(self, closed: asyncio.Event) -> None:
+        """Give up requests that are not answered in time: one look at the oldest instead of a timer for each.
+
+        And all of them at once where the connection ends: a process that is just being killed may still have taken it.
+        """
+        while not closed.is_set():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(closed.wait(), REPLY_TIMEOUT / 10)
             now = asyncio.get_running_loop().time()
             late = [future for future, deadline in self._waiting.values() if deadline <= now]
             for future in late:
                 _fail(future, "the media process does not answer")
+        for future, _ in list(self._waiting.values()):
+            _fail(future, "the media process went away")
 
     def _close(self) -> None:
         self.ready.clear()
+        if self._set_up is not None and not self._set_up.done():
+            self._set_up.set_result(None)  # whoever waits finds nobody there
         line, self._line = self._line, None
         if line is not None and line.transport is not None:
             line.transport.abort()
@@ -168,6 +189,9 @@ class MediaClient:
 
     async def request(self, command: str, **fields: Any) -> Reply:
         """Return the reply to ``command``. Raises ``MediaError``, ``MediaDownError``."""
+        if self._set_up is not None and not self._set_up.done() and not _PREPARING.get():
+            # A media process that has not got its configuration yet would take calls on ports of its own.
+            await asyncio.shield(self._set_up)
         if self._line is None or self._line.transport is None:
             raise MediaDownError("the media process is not running")
         self._last += 1

@@ -1,8 +1,9 @@
 """A node in one of two states, ways to break it, and what it means that it is whole.
 
 Whole is a node whose files (all below /etc, /opt, /root, /usr and /var that differ from the machine's, with modes and
-owners), rules of both families and sets as the kernel holds them, kernel settings, daemons with the configuration
-that each read last, and the agent's own documents are those of one of the two states, recorded when nothing broke.
+owners, those that hold users and groups among them), rules of both families and sets as the kernel holds them, kernel
+settings, daemons with the configuration that each read last, and the agent's own documents are those of one of the two
+states, recorded when nothing broke.
 """
 
 from __future__ import annotations
@@ -46,6 +47,13 @@ APART = (
     "/etc/alternatives",
     "/etc/ssh/fleet",
     "/var/tmp",
+    # What passwd's family keeps beside its files: the content before the last change, and locks.
+    *(
+        f"/etc/{name}{end}"
+        for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")
+        for end in "-."
+    ),
+    "/etc/.pwd.lock",
 )
 
 

@@ -1,4 +1,4 @@
-"""Two states of a node that differ in something of every kind: release, files, sets, rules, settings, daemons."""
+"""Two states of a node that differ in something of every kind: release, users, files, sets, rules, settings, daemons."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 from agent_client import Frame
 from test_agent_release import pack
 
-from vosctl.compile.desired import Desired, File, Hook, IpSet, Release, Ruleset, Service, Sysctl
+from vosctl.compile.desired import Desired, File, Hook, IpSet, Release, Ruleset, Service, Sysctl, User
 from vosctl.plan.make import make_plan
 from vosctl.plan.observed import parse
 from vosctl.push import wire
@@ -54,6 +54,10 @@ def release(version: str) -> Release:
     return Release(version, hashlib.sha256(archive).hexdigest(), archive)
 
 
+def user(name: str, uid: int, *groups: str, present: bool = True, shell: str = "/bin/sh") -> User:
+    return User(name, present, uid, groups, shell, f"/home/{name}", keys=False)
+
+
 SSH = "-p tcp -m tcp --dport 22 -m set --match-set vos-admin src -j ACCEPT"
 NO_SSH = "-p tcp -m tcp --dport 22 -j DROP"
 OLD = Compiled(Desired(
@@ -72,6 +76,7 @@ OLD = Compiled(Desired(
     ),
     sysctls=(Sysctl("net.ipv4.tcp_keepalive_time", "600"), Sysctl("net.ipv4.tcp_fin_timeout", "40")),
     services=(daemon("daemon", "running"), daemon("second", "stopped")),
+    users=(user("voxold", 4711, "adm"), user("voxgone", 4712, "tty"), user("voxnew", 4713, present=False)),
 ))  # fmt: skip
 NEW = Compiled(Desired(
     node="n", packages=(), release=release("2"),
@@ -90,4 +95,8 @@ NEW = Compiled(Desired(
     ),
     sysctls=(Sysctl("net.ipv4.tcp_keepalive_time", "700"), Sysctl("net.ipv4.tcp_fin_timeout", "40"), Sysctl("net.ipv4.ip_forward", "1")),
     services=(daemon("daemon", "running"), daemon("second", "running")),
+    users=(
+        user("voxold", 4711, "adm", "tty", shell="/bin/bash"), user("voxgone", 4712, present=False),
+        user("voxnew", 4713, "adm"),
+    ),
 ))  # fmt: skip

@@ -132,7 +132,13 @@ def _text(value: Any) -> str:
 def _run(item: dict[str, Any], words: tuple[str, ...]) -> None:
     result = command.run(words, seconds=SECONDS)
     if result.code:
-        raise _error(item, f"{words[0]}: {result.reason}", f"try on the node: {words[0]} … {item['name']}")
+        full = "No space left" in result.reason
+        hint = (
+            "make room on the node and apply again"
+            if full
+            else f"try on the node: {words[0]} … {item['name']}"
+        )
+        raise _error(item, f"{words[0]}: {result.reason}", hint)
 
 
 def _error(item: dict[str, Any], why: str, hint: str) -> AgentError:

@@ -156,7 +156,7 @@ def test_json_says_who_why_and_until_when(vosctl):
     assert code == 0
     told = json.loads(out)
     assert set(told) == {"edge-a", "edge-b"}
-    made = told["edge-a"]["report"]["ban"]
+    made = told["edge-b"]["report"]["ban"]
     assert (made["address"], made["reason"]) == ("203.0.113.0/24", "x")
     assert made["until"] - made["since"] == 7200
     assert before <= made["since"] <= time.time()

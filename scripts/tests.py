@@ -46,7 +46,7 @@ def main(paths: Sequence[str]) -> int:
             late.extend(files)
     if late and not any(codes.values()):
         print(f"\nPASSED ONLY ALONE, have a look: {' '.join(late)}")
-    return max(codes.values())
+    return next((code for code in codes.values() if code), 0)  # negative where a signal ended it
 
 
 def start(chosen: str, arguments: Sequence[str], said: IO[str] | None = None) -> subprocess.Popen[str]:

@@ -11,7 +11,6 @@ from rotation_case import Ground
 
 from vosctl.demo import local
 from vosctl.demo.stage import copy_site
-from vosctl.fleet import kernel
 
 NODES = {"edge-a": 2, "edge-b": 3}
 
@@ -23,11 +22,8 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     site = copy_site(folder / "site")
     third = os.getpid() % 200 + 20
     local.settle(site, folder / "nodes", {name: f"127.{third}.0.{last}" for name, last in NODES.items()})
-    kernel.adopt_orphans()
-    try:
+    with local.ending_all():
         yield Ground(site, folder / "nodes")
-    finally:
-        local.end_all()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 from vosctl.demo.ground import LocalGround
 from vosctl.demo.stage import Stage, copy_site, program, undisturbed
 from vosctl.fleet import kernel
-from vosctl.fleet.state import Process, descendants
+from vosctl.fleet.state import Process, descendants, kill_all
 
 NODES = {"edge-a": "127.0.0.2", "edge-b": "127.0.0.3"}
 OTHERS = {"wire": "127.0.0.4", "customer": "127.0.0.10", "vendor": "127.0.0.11", "attacker": "127.0.0.12"}
@@ -28,12 +28,8 @@ def stage(directory: Path) -> Iterator[Stage]:
     stop_relays(nodes)
     site = copy_site(directory / "site")
     settle(site, nodes, NODES)
-    kernel.adopt_orphans()
-    try:
+    with ending_all():
         yield Stage(LocalGround(nodes, NODES | OTHERS), site, (program(),))
-    finally:
-        with undisturbed():
-            end_all()
 
 
 def settle(site: Path, nodes: Path, addresses: Mapping[str, str]) -> None:
@@ -54,11 +50,23 @@ def settle(site: Path, nodes: Path, addresses: Mapping[str, str]) -> None:
         (folder / "zz-here.yml").write_text(text + "\n", encoding="utf-8")
 
 
-def end_all() -> None:
-    """End what the site's nodes run: relays, and the agents of an apply that was cut off, all below this process."""
-    while processes := descendants(os.getpid()):
-        for process in processes:
-            process.kill()
+@contextmanager
+def ending_all() -> Iterator[None]:
+    """End, after it, whatever began below this process meanwhile: relays, and the agents of an apply that was cut off.
+
+    What ran before goes on. Until then, orphans become children of this process, so that none is missed.
+    """
+    before = set(descendants(os.getpid()))
+    kernel.adopt_orphans()
+    try:
+        yield
+    finally:
+        with undisturbed():
+            try:
+                while begun := [process for process in descendants(os.getpid()) if process not in before]:
+                    kill_all(begun)
+            finally:
+                kernel.adopt_orphans(adopt=False)
 
 
 def stop_relays(nodes: Path) -> None:
@@ -70,8 +78,7 @@ def stop_relays(nodes: Path) -> None:
                 (str(relay), "stop", "--root", str(nodes / name)),
                 check=False, capture_output=True, timeout=_STOP_SECONDS,
             )  # fmt: skip
-        for process in _at_work_in(nodes / name):
-            process.kill()
+        kill_all(list(_at_work_in(nodes / name)))
 
 
 def _at_work_in(root: Path) -> Iterator[Process]:

@@ -48,9 +48,12 @@ def unmount(target: str) -> None:
     _check(_LIBC.umount2(target.encode(), MNT_DETACH), f"umount {target}")
 
 
-def adopt_orphans() -> None:
-    """Make this process the parent of every descendant whose own parent ends (prctl(2)); raises OSError."""
-    _check(_LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+def adopt_orphans(*, adopt: bool = True) -> None:
+    """Make this process the parent of every descendant whose own parent ends, or no longer; raises OSError (prctl(2)).
+
+    One that dies keeps its number until this process waits for it or ends, and keeps the PID namespace that it was in.
+    """
+    _check(_LIBC.prctl(_PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0), "prctl")
 
 
 def _check(result: int, what: str) -> None:

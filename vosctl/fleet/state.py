@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -69,13 +69,20 @@ class Process:
 
     def kill(self, *, seconds: float = 5) -> None:
         """Kill it and wait until it is gone; raises TimeoutError."""
-        deadline = time.monotonic() + seconds
-        while self.alive():
+        kill_all((self,), seconds=seconds)
+
+
+def kill_all(processes: Iterable[Process], *, seconds: float = 5) -> None:
+    """Kill all of them and wait until they are gone; raises TimeoutError naming those that are not."""
+    deadline = time.monotonic() + seconds
+    while left := [process for process in processes if process.alive()]:
+        for process in left:
             with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"process {self.pid} does not die")
-            time.sleep(0.002)
+                os.kill(process.pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"killed, and still there after {seconds:g} s: process {_names(left)}")
+        processes = left
+        time.sleep(0.002)
 
 
 def descendants(pid: int) -> list[Process]:
@@ -90,6 +97,18 @@ def descendants(pid: int) -> list[Process]:
     for process in found:  # grows while it is walked
         found.extend(children.get(process.pid, ()))
     return found
+
+
+def _names(processes: Iterable[Process]) -> str:
+    return ", ".join(f"{process.pid} ({_command(process.pid)})" for process in processes)
+
+
+def _command(pid: int) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
+    except OSError:
+        return "gone now"
+    return " ".join(words[:3]).strip() or "no command line left"
 
 
 def _fields(pid: int) -> list[str]:
@@ -164,11 +183,27 @@ def load(directory: Path) -> dict[str, Any]:
 
 
 def dismantle(name: str, directory: Path) -> None:
-    """Remove everything that makes up a fleet, in whatever half-made state it is."""
-    for record in (directory / "hosts").glob("*/process"):
+    """Remove everything that makes up a fleet, in whatever half-made state it is.
+
+    Raises TimeoutError, after the rest is gone, where a host's processes outlive their killing.
+    """
+    records = list((directory / "hosts").glob("*/process"))
+    hosts = list(_hosts(records))
+    try:
+        kill_all(hosts)
+    finally:
+        for record in records:
+            record.unlink(missing_ok=True)
+        _clear(name, directory)
+
+
+def _hosts(records: Iterable[Path]) -> Iterator[Process]:
+    for record in records:
         with suppress(OSError, ValueError):
-            Process.recorded(record).kill()
-        record.unlink(missing_ok=True)
+            yield Process.recorded(record)
+
+
+def _clear(name: str, directory: Path) -> None:
     for pid in _inhabitants(name):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

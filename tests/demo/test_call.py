@@ -85,7 +85,7 @@ def in_namespaces(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def in_directories(tmp_path_factory):
+def in_directories(tmp_path_factory, loopback_for_all):
     directory = tmp_path_factory.mktemp("call")
     for node in EDGES:
         install(directory / node, node, NODES, NODES[node])

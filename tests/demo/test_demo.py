@@ -77,7 +77,7 @@ def test_the_story_in_namespaces(directory):
 
 
 @pytest.mark.slow
-def test_the_story_without_privileges(directory):
+def test_the_story_without_privileges(directory, loopback):
     result = demo(directory, "run", "--without-privileges")
     assert result.returncode == 0, result.stdout + result.stderr
     for words in (*STORY, "the nodes are directories", "compiled, not loaded", " held"):
@@ -111,7 +111,7 @@ def test_an_interrupted_demo_cleans_up(directory, words, number):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", ["Apply the site", "A call over"])
-def test_an_interrupted_demo_without_privileges_cleans_up(directory, words):
+def test_an_interrupted_demo_without_privileges_cleans_up(directory, words, loopback):
     with start(directory, "--without-privileges") as running:
         for line in running.stdout:
             if words in line:
@@ -125,7 +125,7 @@ def test_an_interrupted_demo_without_privileges_cleans_up(directory, words):
 
 @pytest.mark.netns
 @pytest.mark.parametrize("options", [(), ("--without-privileges",)])
-def test_what_a_killed_demo_left_is_removed(directory, options):
+def test_what_a_killed_demo_left_is_removed(directory, options, loopback):
     with start(directory, *options) as running:
         for line in running.stdout:
             if "A call over" in line:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from vosctl.demo import local
 from vosctl.fleet.state import Process, kill_all
 
-LEAVES_A_CHILD = (sys.executable, "-c", "import subprocess as s; print(s.Popen(('sleep', '60'), stdout=-3, stderr=-3).pid)")
+LEAVES_A_CHILD = (
+    sys.executable,
+    "-c",
+    "import subprocess as s; print(s.Popen(('sleep', '60'), stdout=-3, stderr=-3).pid)",
+)
 
 
 def left_behind() -> Process:
@@ -20,8 +25,8 @@ def left_behind() -> Process:
 
 
 def parent(process: Process) -> int:
-    with open(f"/proc/{process.pid}/stat", encoding="ascii") as stat:
-        return int(stat.read().rpartition(")")[2].split()[1])
+    stat = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii")
+    return int(stat.rpartition(")")[2].split()[1])
 
 
 def test_all_that_began_is_ended_and_what_ran_before_is_not():

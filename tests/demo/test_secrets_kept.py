@@ -104,7 +104,7 @@ def is_site(path: Path) -> bool:
         pytest.param(("--without-privileges",), id="folders"),
     ],
 )
-def test_no_secret_leaves_its_wrapper(options):
+def test_no_secret_leaves_its_wrapper(options, loopback):
     assert len(SECRETS) == 4
     state = Path("/tmp", f"vk{os.getpid()}-{time.monotonic_ns() % 10**9}")
     watch = Watch(state)
@@ -125,7 +125,7 @@ def test_no_secret_leaves_its_wrapper(options):
 
 
 @pytest.fixture
-def encrypted():
+def encrypted(loopback):
     """The example site, every secret encrypted, on nodes that are folders; and a watch over all of it."""
     state = Path("/tmp", f"ve{os.getpid()}-{time.monotonic_ns() % 10**9}")
     state.mkdir(mode=0o700)

@@ -239,17 +239,10 @@ def test_algorithms_of_ssh_config(facts, tmp_path, line, words):
 
 
 @pytest.mark.parametrize(
-    ("nodes", "library"), [(1, "paramiko"), (99, "paramiko"), (100, "asyncssh"), (5000, "asyncssh")]
+    ("named", "library"), [("auto", "paramiko"), ("paramiko", "paramiko"), ("asyncssh", "asyncssh")]
 )
-def test_auto_takes_what_is_faster_for_so_many_nodes(nodes, library):
-    assert library_of(Connector(options(transport="auto"), nodes)) == library
-    for named in ("paramiko", "asyncssh"):
-        assert library_of(Connector(options(transport=named), nodes)) == named
-
-
-def test_auto_does_without_asyncssh(monkeypatch):
-    monkeypatch.setattr("vosctl.push.connect.find_spec", lambda name: None)
-    assert library_of(Connector(options(transport="auto"), 5000)) == "paramiko"
+def test_the_library_is_the_one_that_was_named(named, library):
+    assert library_of(Connector(options(transport=named))) == library
 
 
 def library_of(connector: Connector) -> str:

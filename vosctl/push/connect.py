@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 
 from vosctl.errors import UnreachableError, UsageError
 from vosctl.push import ssh_library  # noqa: F401  before all that imports paramiko
@@ -16,17 +15,15 @@ from vosctl.push.transport import Transport
 from vosctl.site.model import Node
 
 PAUSE = 1.0
-# asyncssh takes 1.5 ms of CPU less for each connection and 0.1 s more to import (docs/scale.md).
-MANY = 100
 
 
 class Connector:
     """Opens connections for one run."""
 
-    def __init__(self, options: PushOptions, nodes: int = 1) -> None:
+    def __init__(self, options: PushOptions) -> None:
         self._options = options
         self._shared = SshShared.start(options)
-        self._kind = _library(options.transport, nodes)
+        self._kind = _library(options.transport)
 
     def open(self, node: Node, *, sleep: Callable[[float], None] = lambda _: None) -> Transport:
         """Return a new connection; raise UnreachableError where there is none.
@@ -48,10 +45,8 @@ class Connector:
         raise AssertionError("at least one try")
 
 
-def _library(name: str, nodes: int) -> Callable[[Node, SshShared], Transport]:
-    """Return the transport of a name; ``auto`` is asyncssh for ``MANY`` nodes where it is installed, else paramiko."""
-    if name == "auto" and nodes >= MANY and find_spec("asyncssh") is not None:
-        name = "asyncssh"
+def _library(name: str) -> Callable[[Node, SshShared], Transport]:
+    """Return the transport of a name; ``auto`` is paramiko: up to 200 nodes at least neither is faster (docs/scale.md)."""
     if name != "asyncssh":
         return SshTransport
     try:

@@ -37,7 +37,7 @@ def run(
     interrupt (KeyboardInterrupt) closes every connection, waits for the threads and goes on up.
     """
     bundle.digest()  # packed here once: threads that ask at the same time would each pack the agent
-    connector = Connector(options, len(nodes))
+    connector = Connector(options)
     stream = Stream(processors)
     hosts = [Host(node, options, connector, stream.handle) for node in nodes]
     with ThreadPoolExecutor(max_workers=max(1, min(options.forks, len(hosts)))) as pool:

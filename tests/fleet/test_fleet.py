@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from vosctl.errors import HostError, VosctlError
-from vosctl.fleet import Fleet, HostSpec, state
+from vosctl.fleet import Fleet, HostSpec, kernel, state
 from vosctl.fleet.fleet import clean
 
 pytestmark = pytest.mark.netns
@@ -151,6 +151,42 @@ def test_down_leaves_nothing(tmp_path):
     assert str(tmp_path) not in Path("/proc/mounts").read_text()
     with pytest.raises(VosctlError, match="no fleet is up"):
         Fleet.attach(tmp_path / "fleet")
+
+
+def children() -> set[int]:
+    """This process's, dead ones that nobody has waited for among them."""
+    return {
+        int(pid)
+        for task in Path("/proc/self/task").iterdir()
+        for pid in (task / "children").read_text().split()
+    }
+
+
+def test_a_host_that_cannot_end_is_named_and_all_else_is_gone(tmp_path):
+    fleet = Fleet.up((A,), tmp_path / "fleet")
+    init = fleet.pid("edge-a")
+    kernel.adopt_orphans()
+    try:
+        before = children()
+        entered = fleet.popen("edge-a", ("sleep", "60"))
+        until = time.monotonic() + 10
+        while not (inside := state.descendants(entered.pid)):
+            assert time.monotonic() < until
+        entered.kill()
+        entered.wait()
+        assert children() - before == {inside[0].pid}
+        with pytest.raises(VosctlError, match=rf"gone but for a host that was killed, .* process {init} "):
+            fleet.down()
+        assert not Path("/run/netns", fleet.controller).exists()
+        assert state.named(tmp_path / "fleet") is None
+        fleet.down()
+        os.waitpid(inside[0].pid, 0)
+        until = time.monotonic() + 10
+        while Path(f"/proc/{init}/cmdline").exists():  # now that all in it are waited for
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    finally:
+        kernel.adopt_orphans(adopt=False)
 
 
 def test_a_kept_fleet_is_found_again(tmp_path):

@@ -78,7 +78,7 @@ def stop_relays(nodes: Path) -> None:
                 (str(relay), "stop", "--root", str(nodes / name)),
                 check=False, capture_output=True, timeout=_STOP_SECONDS,
             )  # fmt: skip
-        kill_all(list(_at_work_in(nodes / name)))
+        kill_all(_at_work_in(nodes / name))
 
 
 def _at_work_in(root: Path) -> Iterator[Process]:

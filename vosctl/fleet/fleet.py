@@ -81,7 +81,8 @@ class Fleet:
         except BaseException:
             name = name or state.named(directory)  # claimed, and interrupted before it was told
             if name is not None:
-                state.dismantle(name, directory)
+                with suppress(VosctlError):  # what went wrong first is what to tell
+                    state.dismantle(name, directory)
             raise
         return fleet
 
@@ -289,7 +290,8 @@ def clean(directory: Path) -> None:
     if found is not None:
         state.dismantle(found, directory.resolve())
     for name, path in state.orphans():
-        state.dismantle(name, path)
+        with suppress(VosctlError):  # nobody here can end what their owner left hanging
+            state.dismantle(name, path)
 
 
 def _start(orders: str) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vosctl.errors import VosctlError
 from vosctl.fleet import kernel
 
 REGISTRY = Path("/run/vosctl-fleet")
@@ -185,12 +186,16 @@ def load(directory: Path) -> dict[str, Any]:
 def dismantle(name: str, directory: Path) -> None:
     """Remove everything that makes up a fleet, in whatever half-made state it is.
 
-    Raises TimeoutError, after the rest is gone, where a host's processes outlive their killing.
+    Raises VosctlError, after the rest is gone, where a host outlives its killing.
     """
     records = list((directory / "hosts").glob("*/process"))
-    hosts = list(_hosts(records))
     try:
-        kill_all(hosts)
+        kill_all(_hosts(records))
+    except TimeoutError as error:
+        raise VosctlError(
+            f"the fleet in {directory} is gone but for a host that was {error}",
+            hint="it waits for a process in it that somebody outside started and has not waited for, or hangs in the kernel",
+        ) from error
     finally:
         for record in records:
             record.unlink(missing_ok=True)

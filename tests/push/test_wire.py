@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 
 from push_samples import KEY, desired_of
 
@@ -77,3 +78,20 @@ def test_nothing_of_the_firewall_is_sent_where_there_is_none():
     facts = {"can": {"firewall": [False, "node is a directory"]}}
     sent = wire.items(DESIRED, observed(facts=facts, sets={}, rulesets={}))
     assert (sent["sets"], sent["rulesets"]) == ({}, {})
+
+
+def test_a_file_that_is_a_rulesets_text_travels_once():
+    text = RULES.text.encode()
+    file = replace(DESIRED.files[0], path="/etc/rules", content=text)
+    desired = replace(DESIRED, files=(file,))
+    there = {"/etc/rules": {"exists": True, "digest": "0" * 64}}
+    old = {"4": {"loaded": "1" * 64, "intact": True, "then": "", "now": "", "text": "*filter\nCOMMIT\n"}}
+    sent = wire.items(desired, observed(files=there, rulesets=old))
+    assert sent["files"] == {"/etc/rules": {"ruleset": "4"}}
+    assert sent["rulesets"] == {"4": RULES.text}
+    # Where only the file differs it is a file like others.
+    sent = wire.items(desired, observed(files=there))
+    assert (sent["files"], sent["rulesets"]) == ({"/etc/rules": base64.b64encode(text).decode()}, {})
+    # What comes back is the file's content.
+    there["/etc/rules"]["content"] = {"ruleset": "4"}
+    assert observed(files=there, rulesets=old).files["/etc/rules"].content == b"*filter\nCOMMIT\n"

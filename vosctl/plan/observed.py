@@ -180,7 +180,7 @@ def _parse(raw: Raw, ssh: SshPath | None, login: str) -> Observed:
         pending=raw.get("pending"),
         packages=_each(raw["packages"], bool),
         release=(str(release["version"]), str(release["digest"])) if release else None,
-        files=_each(raw["files"], _file),
+        files=_each(raw["files"], lambda item: _file(item, raw["rulesets"])),
         sets=_each({name: item for name, item in raw["sets"].items() if item}, _set),
         rulesets={int(family): _ruleset(item) for family, item in raw["rulesets"].items()},
         sysctls=_each(
@@ -206,16 +206,22 @@ def _each(raw: Raw, parse_one: Callable[[Any], T]) -> Mapping[str, T]:
     return {str(name): parse_one(item) for name, item in raw.items()}
 
 
-def _file(raw: Raw) -> FileState:
-    content = raw.get("content")
+def _file(raw: Raw, rulesets: Raw) -> FileState:
     return FileState(
         exists=bool(raw["exists"]),
         digest=str(raw.get("digest") or ""),
         mode=int(raw.get("mode") or 0),
         owner=str(raw.get("owner") or ""),
         group=str(raw.get("group") or ""),
-        content=base64.b64decode(content) if content is not None else None,
+        content=_content(raw.get("content"), rulesets),
     )
+
+
+def _content(raw: Any, rulesets: Raw) -> bytes | None:
+    """Return a file's bytes: sent as base64, or as the text of a ruleset that came with them."""
+    if isinstance(raw, Mapping):
+        return str(rulesets[raw["ruleset"]]["text"]).encode()
+    return base64.b64decode(raw) if raw is not None else None
 
 
 def _set(raw: Raw) -> SetState:

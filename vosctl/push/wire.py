@@ -93,13 +93,20 @@ def items(desired: Desired, observed: Observed) -> dict[str, Any]:
     release = desired.release
     if release and (observed.release is None or observed.release[1] != release.digest):
         found["release"] = {"archive": base64.b64encode(release.archive).decode()}
+    if observed.ability("firewall").ok:
+        _firewall(desired, observed, found)
+    texts = {text.encode(): family for family, text in found["rulesets"].items()}
     for file in desired.files:
         file_state = observed.files.get(file.path)
         if file_state is None or not file_state.exists or file_state.digest != file.digest:
-            found["files"][file.path] = base64.b64encode(file.content).decode()
-    if observed.ability("firewall").ok:
-        _firewall(desired, observed, found)
+            found["files"][file.path] = _content(file.content, texts)
     return found
+
+
+def _content(content: bytes, texts: Mapping[bytes, str]) -> str | dict[str, str]:
+    """Return a file's bytes as base64, or the name of the ruleset that is sent with them and has the same text."""
+    family = texts.get(content)
+    return base64.b64encode(content).decode() if family is None else {"ruleset": family}
 
 
 def _firewall(desired: Desired, observed: Observed, found: dict[str, Any]) -> None:

@@ -24,10 +24,12 @@ PYTHON = "/usr/bin/python3"
 Frame = dict[str, Any]
 
 
+# Asking legacy makes its tables, and with them a host is not any more as most are.
 CLEAN = """
-for b in nft legacy; do for f in iptables ip6tables; do
-  $f-$b -P INPUT ACCEPT; $f-$b -F; $f-$b -X
-done; done
+for f in iptables ip6tables; do
+  backends=nft; grep -q . /proc/net/${f%tables}_tables_names && backends='nft legacy'
+  for b in $backends; do $f-$b -P INPUT ACCEPT; $f-$b -F; $f-$b -X; done
+done
 ipset destroy
 rm -rf /var/lib/vosctl /run/vosctl /run/vosctl-relay /etc/vosctl /etc/voice /opt/vosctl
 echo 0 > /proc/sys/net/ipv4/ip_forward

@@ -184,7 +184,7 @@ def test_content_that_was_not_sent_or_is_not_what_it_says(folder: Target) -> Non
     wanted = sample()
     observed = folder.inspect(wanted)
     request = folder.apply_frame(wanted, observed)
-    for content, said in ((None, "was not sent"), ("eA==", "has not its digest"), ("§", "not base64")):
+    for content, said in ((None, "was not sent"), ("eA==", "has not its digest"), ("§", "neither base64")):
         files = {**request["items"]["files"], "/srv/b": content}
         if content is None:
             del files["/srv/b"]

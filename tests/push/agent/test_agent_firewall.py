@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from agent_client import Machine, Wanted, wait_until
 
@@ -250,7 +252,15 @@ def test_a_set_that_a_foreign_rule_uses_cannot_go_and_all_goes_back(host: Machin
     assert not host.path("/etc/voice/a").exists()
 
 
-def test_rules_in_both_backends_are_refused(nft: Machine) -> None:
+@pytest.fixture
+def two_minds(nft: Machine) -> Iterator[Machine]:
+    """A host with iptables-nft that gets rules of the legacy backend, whose tables only a reboot takes away."""
+    yield nft
+    nft.fleet.reboot(nft.name)
+
+
+def test_rules_in_both_backends_are_refused(two_minds: Machine) -> None:
+    nft = two_minds
     nft.run("iptables-legacy -A INPUT -i lo -j ACCEPT; iptables-nft -A INPUT -i lo -j ACCEPT")
     able, reason = nft.inspect(sample())["facts"]["can"]["firewall"]
     assert not able
@@ -261,7 +271,8 @@ def test_rules_in_both_backends_are_refused(nft: Machine) -> None:
     assert "VOS" not in nft.rules()
 
 
-def test_the_backend_that_holds_rules_is_the_one_to_use(nft: Machine) -> None:
+def test_the_backend_that_holds_rules_is_the_one_to_use(two_minds: Machine) -> None:
+    nft = two_minds
     nft.run("iptables-legacy -A INPUT -i lo -j ACCEPT")
     nft.settle(sample())
     assert "VOS-SIP" in nft.run("iptables-legacy-save")
@@ -334,3 +345,21 @@ def test_a_reboot_takes_back_what_was_not_confirmed(host: Machine, how: str) -> 
     assert host.path("/etc/voice/a").read_bytes() == b"old"
     assert state(host) == before
     assert host.ask("status")["pending"] is None
+
+
+def test_a_file_with_a_rulesets_text_travels_with_it(nft: Machine) -> None:
+    path, new = "/etc/vosctl/rules.v4", SIP.replace("5060", "5080")
+    nft.settle(sample().rules(SIP, HOOK).file(path, SIP.encode()))
+    wanted = sample().rules(new, HOOK).file(path, new.encode())
+    observed = nft.inspect(wanted)
+    assert observed["files"][path]["content"] == {"ruleset": "4"}
+    assert observed["rulesets"]["4"]["text"] == SIP
+    request = nft.apply_frame(wanted, observed)
+    for sent, said in (({"ruleset": "6"}, "neither base64 nor"), ({"ruleset": "4"}, "")):
+        request["items"]["files"][path] = sent
+        with nft.agent() as agent:
+            answer = agent.ask(request)
+        assert said in answer.get("error", "")
+    assert nft.ask("confirm", id=answer["id"])["op"] == "confirmed"
+    assert nft.path(path).read_text() == new
+    assert "5080" in nft.rules()

@@ -188,6 +188,9 @@ class WholeNode(Machine):
             manifest = json.loads((folder / "snapshots" / name / "manifest.json").read_bytes())
             for record in manifest["files"]:
                 assert record["kind"] != "file" or (folder / "snapshots" / name / record["blob"]).exists()
+            parts = [*manifest["documents"], *(["kernel"] if manifest["firewall"] else [])]
+            for part in parts:
+                assert json.loads((folder / "snapshots" / name / f"{part}.json").read_bytes()), part
         assert not list(folder.glob(".*"))
         self.to = NEW if self.at is OLD else OLD
 

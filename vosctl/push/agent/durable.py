@@ -21,7 +21,12 @@ def stage(path: str, data: bytes, *, mode: int = 0o644, uid: int = -1, gid: int 
     """Write ``data`` beside ``path``, synced, ready for ``commit``; raises OSError."""
     name = staging(path)
     discard(name)
-    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    create(name, data, mode=mode, uid=uid, gid=gid)
+
+
+def create(path: str, data: bytes, *, mode: int = 0o600, uid: int = -1, gid: int = -1) -> None:
+    """Write a new file, synced; its name still has to be. Raises OSError, and leaves no half of it then."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         rest = memoryview(data)
         while rest:
@@ -31,7 +36,7 @@ def stage(path: str, data: bytes, *, mode: int = 0o644, uid: int = -1, gid: int 
         os.fchmod(descriptor, mode)
         os.fsync(descriptor)
     except OSError:
-        discard(name)
+        discard(path)
         raise
     finally:
         os.close(descriptor)
@@ -51,15 +56,29 @@ def write(path: str, data: bytes, *, mode: int = 0o644, uid: int = -1, gid: int 
 
 def write_json(path: str, document: Any, *, mode: int = 0o600) -> None:
     """Write a JSON document atomically and durably; raises OSError."""
-    write(path, json.dumps(document, sort_keys=True).encode(), mode=mode)
+    write(path, packed(document), mode=mode)
+
+
+def packed(document: Any) -> bytes:
+    """Return a JSON document as it is stored."""
+    return json.dumps(document, sort_keys=True).encode()
 
 
 def read_json(path: str) -> Any:
     """Return the JSON document in a file, None where there is none or it is not JSON."""
+    data = read(path)
+    try:
+        return None if data is None else json.loads(data)
+    except ValueError:
+        return None
+
+
+def read(path: str) -> bytes | None:
+    """Return what is in a file, None where there is none; raises OSError."""
     try:
         with open(path, "rb") as stream:
-            return json.loads(stream.read())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+            return stream.read()
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

@@ -15,13 +15,19 @@ from vosctl.push.agent.errors import AgentError, from_os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from vosctl.push.agent.node import Node
 
 
-def observe(node: Node, item: dict[str, Any], max_content: int) -> dict[str, Any]:
-    """Return what is at a wanted file's path; its content too when it differs, is short and no secret."""
+def observe(
+    node: Node, item: dict[str, Any], max_content: int, texts: Mapping[bytes, str] | None = None
+) -> dict[str, Any]:
+    """Return what is at a wanted file's path; its content too when it differs, is short and no secret.
+
+    ``texts`` are those of rulesets that are observed with it, with their families: they travel once.
+    """
     path = node.path(item["path"])
     try:
         status = os.lstat(path)
@@ -32,15 +38,13 @@ def observe(node: Node, item: dict[str, Any], max_content: int) -> dict[str, Any
     found: dict[str, Any] = {"exists": True, "digest": None, "mode": stat.S_IMODE(status.st_mode)}
     found["owner"], found["group"] = _names(node, status, item)
     if stat.S_ISREG(status.st_mode):
-        _add_content(found, path, item, max_content)
+        data = _read(path, item["path"])
+        found["digest"] = hex_sha256(data)
+        if found["digest"] != item["digest"] and not item.get("secret") and len(data) <= max_content:
+            family = (texts or {}).get(data)
+            base64 = "" if family else binascii.b2a_base64(data, newline=False).decode()
+            found["content"] = {"ruleset": family} if family else base64
     return found
-
-
-def _add_content(found: dict[str, Any], path: str, item: dict[str, Any], max_content: int) -> None:
-    data = _read(path, item["path"])
-    found["digest"] = hex_sha256(data)
-    if found["digest"] != item["digest"] and not item.get("secret") and len(data) <= max_content:
-        found["content"] = binascii.b2a_base64(data, newline=False).decode()
 
 
 def _names(node: Node, status: os.stat_result, item: dict[str, Any]) -> tuple[str, str]:
@@ -67,11 +71,12 @@ def _read(path: str, name: str) -> bytes:
         raise from_os(error, step="inspect", item=name) from error
 
 
-def content(item: dict[str, Any], sent: dict[str, str], found: dict[str, Any], node: Node) -> bytes:
-    """Return a wanted file's bytes: as sent, or as they lie there when only mode or owner differ."""
+def content(item: dict[str, Any], items: dict[str, Any], found: dict[str, Any], node: Node) -> bytes:
+    """Return a wanted file's bytes: as sent in ``items``, or as they lie there when only mode or owner differ."""
     path = item["path"]
-    if path in sent:
-        data = _decode(sent[path], path)
+    sent = (items.get("files") or {}).get(path)
+    if sent is not None:
+        data = _decode(sent, items, path)
     elif found["digest"] == item["digest"]:
         data = _read(node.path(path), path)
     else:
@@ -83,11 +88,15 @@ def content(item: dict[str, Any], sent: dict[str, str], found: dict[str, Any], n
     return data
 
 
-def _decode(text: str, path: str) -> bytes:
+def _decode(sent: Any, items: dict[str, Any], path: str) -> bytes:
+    """Return bytes that came as base64, or as the text of a ruleset that was sent with them."""
     try:
-        return binascii.a2b_base64(text)
-    except (binascii.Error, ValueError, TypeError) as error:
-        raise AgentError("unsupported", f"the content sent for {path} is not base64", item=path) from error
+        if isinstance(sent, dict):
+            return bytes(items["rulesets"][sent["ruleset"]], "utf-8")
+        return binascii.a2b_base64(sent)
+    except (binascii.Error, ValueError, TypeError, KeyError) as error:
+        message = f"the content sent for {path} is neither base64 nor that of a ruleset"
+        raise AgentError("unsupported", message, item=path) from error
 
 
 def owner_ids(node: Node, item: dict[str, Any]) -> tuple[int, int]:
@@ -141,7 +150,7 @@ def check_writable(place: str, name: str) -> None:
 
 
 def save(node: Node, path: str, blob: str) -> dict[str, Any]:
-    """Copy what is at ``path`` to the file ``blob``, synced, and return how to restore it."""
+    """Copy what is at ``path`` to the new file ``blob``, synced, and return how to restore it."""
     full = node.path(path)
     try:
         status = os.lstat(full)
@@ -153,7 +162,7 @@ def save(node: Node, path: str, blob: str) -> dict[str, Any]:
     if not stat.S_ISREG(status.st_mode):
         raise AgentError("io", f"{path} is neither a file nor a link", item=path, step="snapshot")
     data = _read(full, path)
-    durable.write(blob, data, mode=0o600)
+    durable.create(blob, data)
     return {
         **record,
         "kind": "file",

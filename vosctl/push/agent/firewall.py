@@ -139,7 +139,8 @@ class Change:
             held = None
             self._apply_moved()
         kernel = looks.look()
-        inputs, replaced = {}, {}
+        inputs: dict[int, str] = {}
+        replaced: dict[int, rules.Replaced | None] = {}
         for family, tables in self.target.items():
             base, own = self.base.get(family), kernel.own[family]
             inputs[family] = rules.compose(tables, own, base)

@@ -37,11 +37,12 @@ def look() -> iptables.Kernel:
     return kernel
 
 
-def load(inputs: dict[int, str], replaced: dict[int, dict[str, list[str]] | None]) -> None:
+def load(inputs: dict[int, str], replaced: dict[int, rules.Replaced | None]) -> None:
     """Load restore input by family; raises AgentError quoting the line that the kernel refused.
 
-    ``replaced`` says by family and table of which chains the input replaces the rules and nothing else, None where
-    it does more. Where these are few and nobody else changes rules meanwhile, the next look needs no whole save.
+    ``replaced`` says by family (``rules.replaced``) of which chains the input replaces the rules and nothing else,
+    None where it does more. Where few of these have to be listed and nobody else changes rules meanwhile, the next
+    look needs no whole save.
     """
     kernel = look()
     before = _mark()
@@ -52,7 +53,7 @@ def load(inputs: dict[int, str], replaced: dict[int, dict[str, list[str]] | None
     chains = {family: found for family, found in replaced.items() if inputs.get(family)}
     if before is None or after is None or after != [before[0] + commits, *before[1:]]:
         return
-    if any(found is None or sum(map(len, found.values())) > FEW for found in chains.values()):
+    if any(found is None or _unknown(found) > FEW for found in chains.values()):
         return
     try:
         own = {family: _relisted(kernel, family, chains.get(family) or {}) for family in kernel.own}
@@ -61,13 +62,18 @@ def load(inputs: dict[int, str], replaced: dict[int, dict[str, list[str]] | None
     _keep(after if _mark() == after else None, iptables.Kernel(kernel.backend, kernel.version, own))
 
 
-def _relisted(kernel: iptables.Kernel, family: int, chains: dict[str, list[str]]) -> rules.Tables:
+def _unknown(replaced: rules.Replaced) -> int:
+    return sum(body is None for chains in replaced.values() for body in chains.values())
+
+
+def _relisted(kernel: iptables.Kernel, family: int, chains: rules.Replaced) -> rules.Tables:
     """Return the own tables of a family with the rules of some chains as they are now."""
     tables = dict(kernel.own[family])
     for name, changed in chains.items():
         held = rules.Table.of(tables[name].record())
         bodies = rules.bodies(held)
-        bodies.update((chain, iptables.listed(kernel.backend, family, name, chain)) for chain in changed)
+        for chain, body in changed.items():
+            bodies[chain] = iptables.listed(kernel.backend, family, name, chain) if body is None else body
         held.rules = [rule for found in bodies.values() for rule in found]
         tables[name] = held
     return tables

@@ -8,7 +8,7 @@ import signal
 import sys
 
 from vosctl import __version__
-from vosctl.push.agent import durable, facts, firewall, glance, lock
+from vosctl.push.agent import durable, facts, files, firewall, glance, lock
 from vosctl.push.agent import wanted as wanted_state
 from vosctl.push.agent.errors import AgentError, from_os
 from vosctl.push.agent.frames import Channel, encode
@@ -153,9 +153,17 @@ def _inspect(state: State, request: dict[str, Any]) -> dict[str, Any]:
     begun = glance.begin(state, wanted) if isinstance(key, str) and _KEY.fullmatch(key) else None
     found = observe(state, wanted, max_content=int(request.get("max_content", MAX_CONTENT)))
     answer = {"op": "observed", "observed": {**found, "recovered": recovered}}
-    if begun and not (recovered or found["lock"] or found["pending"]):
+    # Where something is to be done the answer will not be good for long.
+    if begun and not (recovered or found["lock"] or found["pending"] or _differs(wanted, found)):
         glance.keep(str(key), begun, encode(answer))
     return answer
+
+
+def _differs(wanted: dict[str, Any], found: dict[str, Any]) -> bool:
+    differing = firewall.compare(wanted, found)
+    return bool(differing.sets or differing.families) or any(
+        files.differs(found["files"][item["path"]], item) for item in wanted["files"]
+    )
 
 
 def _status(state: State, request: dict[str, Any]) -> dict[str, Any]:

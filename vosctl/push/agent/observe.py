@@ -44,6 +44,10 @@ def observe(
     applied = state.applied()
     paths = {item["path"] for item in wanted["files"]}
     names = wanted.get("accounts") or []
+    rulesets = _rulesets(state, wanted, now)
+    orphans = _orphans(node, wanted, now, applied, rulesets)
+    _leave_out_texts(wanted, rulesets)
+    texts = {found["text"].encode(): family for family, found in rulesets.items() if found["text"]}
     observed: dict[str, Any] = {
         "facts": facts.gather(node, now, wanted["packages"]),
         "packages": packages.observe(wanted["packages"])
@@ -55,19 +59,27 @@ def observe(
             for item in wanted.get("users") or ()
         },
         "release": release.observe(node),
-        "files": {item["path"]: files.observe(node, item, max_content) for item in wanted["files"]},
+        "files": {item["path"]: files.observe(node, item, max_content, texts) for item in wanted["files"]},
         "sets": _sets(wanted, now),
-        "rulesets": _rulesets(state, wanted, now),
+        "rulesets": rulesets,
         "sysctls": _sysctls(node, wanted),
         "services": {item["name"]: services.observe(node, item, paths) for item in wanted["services"]},
         "applied": {key: applied.get(key) for key in APPLIED} if applied else None,
+        "orphans": orphans,
     }
-    observed["orphans"] = _orphans(node, wanted, now, applied, observed["rulesets"])
-    _leave_out_texts(wanted, observed["rulesets"])
-    observed["digest"] = hex_sha256(json.dumps(observed, sort_keys=True).encode())
+    observed["digest"] = _digest(observed)
     observed["lock"] = lock.holder(node)
     observed["pending"] = waiting(state)
     return observed
+
+
+def _digest(observed: dict[str, Any]) -> str:
+    """Return what is the same as long as nothing moves, from the digests of long texts instead of these."""
+    short = {
+        name: {key: {**found, without: None} for key, found in observed[name].items()}
+        for name, without in (("files", "content"), ("rulesets", "text"))
+    }
+    return hex_sha256(json.dumps({**observed, **short}, sort_keys=True).encode())
 
 
 APPLIED = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from vosctl.push.agent import shapes
 from vosctl.push.agent.wanted import CHAIN_PREFIX
 
 TYPE_CHECKING = False
@@ -33,13 +34,26 @@ class Hook:
 class Table:
     """What is vosctl's in one table; ``sizes`` counts the other rules of the chains with hooks."""
 
-    __slots__ = ("chains", "hooks", "rules", "sizes")
+    __slots__ = ("_held", "_shapes", "chains", "hooks", "rules", "sizes")
 
     def __init__(self) -> None:
         self.chains: list[str] = []
         self.rules: list[str] = []
         self.hooks: list[Hook] = []
         self.sizes: dict[str, int] = {}
+        self._held: set[str] = set()
+        self._shapes: set[str] = set()
+
+    def tells_of(self, rule: str) -> bool:
+        """Return whether a kernel that took this table takes the rule, and shows it as it is written if it did so here.
+
+        The table must be whole by now.
+        """
+        self._held = self._held or set(self.rules)
+        if rule in self._held:
+            return True
+        self._shapes = self._shapes or set(map(shapes.loaded, self.rules))
+        return shapes.wanted(rule) in self._shapes
 
     def record(self) -> tuple[Any, ...]:
         """Return it in plain types, for ``of``."""
@@ -55,6 +69,8 @@ class Table:
 
 
 Tables = dict[str, Table]
+# By table and chain its rules as a save will have them, None where nobody knows.
+Replaced = dict[str, dict[str, "list[str] | None"]]
 
 
 def parse(text: str) -> Tables:
@@ -173,9 +189,12 @@ def _hooks_in(target: Table, current: Table) -> list[str]:
     return lines
 
 
-def replaced(target: Tables, current: Tables, base: Tables | None) -> dict[str, list[str]] | None:
-    """Return by table the chains whose rules ``compose`` replaces; None where it does more than that."""
-    found = {}
+def replaced(target: Tables, current: Tables, base: Tables | None) -> Replaced | None:
+    """Return by table the chains whose rules ``compose`` replaces; None where it does more than that.
+
+    With each chain the rules as a save will have them, None where only the kernel can tell.
+    """
+    found: Replaced = {}
     if base is None or set(target) != set(current):
         return None
     for name, table in target.items():
@@ -183,20 +202,27 @@ def replaced(target: Tables, current: Tables, base: Tables | None) -> dict[str, 
         if not _same_hooks(table, old) or set(table.chains) != set(current[name].chains):
             return None
         kept = _kept(table, old)
-        if len(kept) < len(table.chains):
-            found[name] = [chain for chain in table.chains if chain not in kept]
+        if old is not None and len(kept) < len(table.chains):
+            new, then, now = bodies(table), bodies(old), bodies(current[name])
+            found[name] = {
+                chain: new[chain]
+                if then.get(chain) == now[chain] and all(map(old.tells_of, new[chain]))
+                else None
+                for chain in table.chains
+                if chain not in kept
+            }
     return found
 
 
 def rehearsal(target: Tables, base: Tables | None = None) -> str:
     """Return restore input for an empty network namespace: like ``compose``, with parents of others made up.
 
-    With ``base``, what the kernel holds already: only the rules that it has not taken yet, in all their chains,
-    and "" where there is none. A jump between chains that had none can put old rules where they are refused: then
-    all rules.
+    With ``base``, what the kernel holds already: only the rules that it has not taken yet (``shapes``), in all their
+    chains, and "" where there is none. A jump between chains that had none can put old rules where they are refused:
+    then all rules.
     """
-    if base is not None and all(
-        _jumps(table) <= _jumps(base.get(name, Table())) for name, table in target.items()
+    if base is not None and not any(
+        _leads_elsewhere(table, base.get(name, Table())) for name, table in target.items()
     ):
         target = {
             name: short for name, table in target.items() if (short := _news(table, base.get(name, Table())))
@@ -215,25 +241,34 @@ def _jump(rule: str) -> tuple[str, str] | None:
     return (rule.split(" ", 2)[1], found.group(1)) if found else None
 
 
-def _jumps(table: Table) -> set[Any]:
-    """Return which chains lead to which own ones."""
-    return {_jump(rule) for rule in table.rules} | {(hook.parent, hook.rule) for hook in table.hooks} | {None}
+def _leads_elsewhere(table: Table, base: Table) -> bool:
+    """Return whether rules or hooks lead from a chain to an own one as none of ``base`` does."""
+    hooks = {(hook.parent, hook.rule) for hook in base.hooks}
+    if any((hook.parent, hook.rule) not in hooks for hook in table.hooks):
+        return True
+    known = set(base.rules)
+    jumps = {_jump(rule) for rule in table.rules if rule not in known}
+    return not all(jump is None or _has(base, jump) for jump in jumps)
+
+
+def _has(base: Table, jump: tuple[str, str]) -> bool:
+    return any(jump[1] in rule and _jump(rule) == jump for rule in base.rules)
 
 
 def _news(table: Table, base: Table) -> Table | None:
-    """Return the table with all its chains, one rule for each of its jumps, and the rules that ``base`` has not.
+    """Return the table with all its chains, one rule for each of its jumps, and the rules that are new to ``base``.
 
-    None where ``base`` has all rules.
+    None where none is.
     """
-    known = set(base.rules)
-    if all(rule in known for rule in table.rules):
+    news = {rule for rule in table.rules if not base.tells_of(rule)}
+    if not news:
         return None
     short = Table()
     seen: set[tuple[str, str] | None] = {None}
     short.chains, short.hooks, short.sizes = table.chains, table.hooks, table.sizes
     for rule in table.rules:
         jump = _jump(rule)
-        if rule not in known or jump not in seen:
+        if rule in news or jump not in seen:
             short.rules.append(rule)
         seen.add(jump)
     return short

@@ -1,4 +1,9 @@
-"""The state before an apply, whole and on disk before anything changes, and the way back to it."""
+"""The state before an apply, whole and on disk before anything changes, and the way back to it.
+
+A snapshot is a folder. Its manifest is small, as every confirmation reads those of the last applies; what is long lies
+in files beside it, and only going back reads them: the old files under numbers, the agent's own documents as they
+were, and the kernel's sets and rules.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
 
 KEPT = 5
 MANIFEST = "manifest.json"
+KERNEL = "kernel.json"
 # Documents of the agent itself that an apply changes.
 DOCUMENTS = ("applied", "firewall", "loaded")
 
@@ -45,18 +51,22 @@ def take(state: State, work: Work, identity: str, holder: str) -> None:
         "folders": sorted({missing for place in places for missing in durable.missing_folders(place)}),
         "users": [users.save(node, item) for item, _ in work.users],
         "release": {"link": release.current(node)} if work.release else None,
-        "firewall": firewall.save(work.before) if work.firewall is not None and work.before.kernel else None,
+        "firewall": work.firewall is not None and work.before.kernel is not None,
         "sysctls": {key: sysctls.read(key) for key, _ in work.settings},
         "services": [
             services.save(node, work.earlier(item), action) for item, action in _service_actions(work)
         ],
-        "documents": {name: state.load(name) for name in DOCUMENTS},
+        "documents": _save_documents(state, new),
+        "after": work.applied.get("id"),
     }
+    if manifest["firewall"]:
+        durable.create(f"{new}/{KERNEL}", durable.packed(firewall.save(work.before)))
     rooms = room.needed(node, new, records)
     own = f"{new}/{room.NAME}"
     room.keep(own, rooms.pop(own))
     manifest["rooms"] = rooms
-    durable.write_json(f"{new}/{MANIFEST}", manifest)
+    durable.create(f"{new}/{MANIFEST}", durable.packed(manifest))
+    durable.sync_folder(new)
     durable.remove_tree(folder(node, identity))
     os.rename(new, folder(node, identity))
     durable.sync_folder(node.state("snapshots"))
@@ -121,14 +131,15 @@ def restore(state: State, identity: str, *, booting: bool = False) -> list[str]:
         _attempt(errors, f"user {record['name']}", partial(users.restore, node, record))
     if found["release"] is not None:
         _attempt(errors, "release", partial(release.restore, node, found["release"]["link"]))
-    if found["firewall"] is not None:
-        _attempt(errors, "firewall", partial(_restore_firewall, node, found["firewall"]))
+    if found["firewall"]:
+        _attempt(errors, "firewall", partial(_restore_firewall, node, f"{folder(node, identity)}/{KERNEL}"))
         _attempt(errors, "bans", partial(_put_back_bans, state))
     for key, value in found["sysctls"].items():
         _attempt(errors, f"sysctl {key}", partial(_restore_setting, key, value))
     _restore_services(node, found, errors, booting=booting)
     for name in DOCUMENTS:
-        _attempt(errors, name, partial(state.store, name, found["documents"][name]))
+        place = f"{folder(node, identity)}/{name}.json" if name in found["documents"] else ""
+        _attempt(errors, name, partial(_restore_document, state, name, place))
     return errors
 
 
@@ -150,7 +161,29 @@ def _remove_folder(path: str) -> None:
         return
 
 
-def _restore_firewall(node: Node, saved: dict[str, Any]) -> None:
+def _save_documents(state: State, new: str) -> list[str]:
+    """Copy the agent's documents; return the names of those that there are."""
+    there = []
+    for name in DOCUMENTS:
+        data = state.saved(name)
+        if data is not None:
+            durable.create(f"{new}/{name}.json", data)
+            there.append(name)
+    return there
+
+
+def _restore_document(state: State, name: str, place: str) -> None:
+    data = durable.read(place) if place else None
+    if data is None and place:
+        raise AgentError("io", f"{place} is missing")
+    if state.saved(name) != data:
+        state.put_back(name, data)
+
+
+def _restore_firewall(node: Node, place: str) -> None:
+    saved = durable.read_json(place)
+    if saved is None:
+        raise AgentError("io", f"{place} is missing or unreadable")
     now = firewall.look(node)
     now.require()
     change = firewall.restored_change(saved, now)
@@ -195,7 +228,7 @@ def _records(state: State) -> dict[str, dict[str, Any]]:
         if record is None:
             break
         found[identity] = record
-        identity = (record["documents"].get("applied") or {}).get("id")
+        identity = record["after"]
     return found
 
 

@@ -53,11 +53,19 @@ class State:
 
     def store(self, name: str, document: dict[str, Any] | None) -> None:
         """Write such a document, None removes it; raises OSError."""
+        self.put_back(name, None if document is None else durable.packed(document))
+
+    def saved(self, name: str) -> bytes | None:
+        """Return such a document as it is stored, for ``put_back``; None where there is none."""
+        return durable.read(self._path(name))
+
+    def put_back(self, name: str, data: bytes | None) -> None:
+        """Store such a document again as it was, None removes it; raises OSError."""
         path = self._path(name)
-        if document is None:
+        if data is None:
             durable.discard(path)
         else:
-            durable.write_json(path, document)
+            durable.write(path, data, mode=0o600)
 
     def _path(self, name: str) -> str:
         return (

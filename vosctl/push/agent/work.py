@@ -40,6 +40,7 @@ class Work:
         self.before = now
         self.applied = state.applied()
         self.remove: list[str] = observed["orphans"]["files"]
+        self._content: dict[str, bytes] = {}
         self.put = [item for item in wanted["files"] if files.differs(observed["files"][item["path"]], item)]
         self.users = self._users()
         self._loaded_from = firewall.loaded_from(state, observed) if now.kernel is not None else {}
@@ -150,15 +151,11 @@ class Work:
 
     def load_content(self) -> list[tuple[dict[str, Any], bytes, tuple[int, int]]]:
         """Return the files to write with content and owner; raises AgentError for what was not sent or is unknown."""
-        sent = self.items.get("files") or {}
-        return [
-            (
-                item,
-                files.content(item, sent, self.observed["files"][item["path"]], self.node),
-                self._owner(item),
-            )
-            for item in self.put
-        ]
+        found = self.observed["files"]
+        for item in self.put:
+            if item["path"] not in self._content:
+                self._content[item["path"]] = files.content(item, self.items, found[item["path"]], self.node)
+        return [(item, self._content[item["path"]], self._owner(item)) for item in self.put]
 
     def _owner(self, item: dict[str, Any]) -> tuple[int, int]:
         try:

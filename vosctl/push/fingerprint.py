@@ -53,7 +53,7 @@ def _digests(desired: Desired) -> list[Any]:
         files,
         [(item.name, item.digest, item.maxelem) for item in desired.sets],
         [(item.family, item.digest) for item in desired.rulesets],
-        [asdict(item) for item in desired.sysctls],
+        [(item.key, item.value, item.host_wide) for item in desired.sysctls],
         [asdict(item) for item in desired.services],
         [asdict(item) for item in desired.users],
     ]

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from re import Match
 
 # Other quoted words are passed over whole: what looks like an option in them is none.
-_VALUE = re.compile(r' (-s|-d|--sport|--dport|--string|--hex-string|--comment) ("[^"\\]*"|[^ "]+)|"(?:[^"\\]|\\.)*"')
+_VALUE = re.compile(
+    r' (-s|-d|--sport|--dport|--string|--hex-string|--comment) ("[^"\\]*"|[^ "]+)|"(?:[^"\\]|\\.)*"'
+)
 _MOST_PATTERN = 127  # of hex iptables takes no more, though the kernel would (XT_STRING_MAX_PATTERN_SIZE)
 _MOST_COMMENT = 255  # XT_MAX_COMMENT_LEN, its end not counted
 # iptables puts words of these alone into no quotes (xtables_save_string).

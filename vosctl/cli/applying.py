@@ -79,7 +79,7 @@ def plan(
     """
     unwanted = failing(fail_on)
     site = with_traffic(_alone(site, seeing), traffic)
-    job = jobs.fresh(site, rollout)
+    job = jobs.fresh(site, rollout, keeps=out is not None)
     if list_hosts:
         return list_nodes(job.site, site)
     options = push_options(site, nodes)
@@ -137,7 +137,7 @@ def apply(
     In place of a playbook, the argument may be a file of 'vosctl plan --out'.
     """
     site = _alone(site, seeing)
-    job = _job(site, rollout, resume=resume)
+    job = _job(site, rollout, resume=resume, keeps=not (check or list_hosts))
     if isinstance(job, str):
         errors_to().print(job)
         if site.json and not seeing.json_events:
@@ -167,11 +167,11 @@ def _alone(site: SiteArguments, seeing: SeeingArguments) -> SiteArguments:
     return replace(site, json=True) if seeing.json_events else site
 
 
-def _job(site: SiteArguments, rollout: RolloutArguments, *, resume: bool) -> Job | str:
+def _job(site: SiteArguments, rollout: RolloutArguments, *, resume: bool, keeps: bool) -> Job | str:
     if resume:
         return jobs.resumed(site, rollout)
     stored = planfile.read(site.playbook) if site.playbook is not None else None
-    return jobs.fresh(site, rollout) if stored is None else jobs.planned(site, rollout, stored)
+    return jobs.fresh(site, rollout, keeps=keeps) if stored is None else jobs.planned(site, rollout, stored)
 
 
 def _look(

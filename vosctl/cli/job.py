@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from vosctl.cli.loading import load_desired, runs_of, with_failed
+from vosctl.cli.loading import load_compiled, prove_compiled, runs_of, with_failed
 from vosctl.cli.options import SiteArguments
 from vosctl.cli.rollout import RolloutArguments, wishes_of
 from vosctl.compile.desired import Desired
@@ -26,7 +26,7 @@ class Job:
     """A site and the batches of a run. ``done``: the statuses of nodes that an earlier part of it reached.
 
     ``site.selected`` are the nodes of ``batches``, in their order. ``stored`` is the plan that must still
-    hold, None where the run makes its own.
+    hold, None where the run makes its own. ``sealing`` is the fingerprint for new files, where one was begun.
     """
 
     arguments: SiteArguments
@@ -36,6 +36,7 @@ class Job:
     whole: tuple[Batch, ...]
     done: Mapping[str, str] = field(default_factory=dict)
     stored: PlanFile | None = None
+    sealing: Fingerprint | None = None
 
     @property
     def batches(self) -> tuple[Batch, ...]:
@@ -51,6 +52,8 @@ class Job:
 
     def fingerprint(self, salt: str | None = None) -> Fingerprint:
         """Return the fingerprint that files of this run are written with."""
+        if salt is None and self.sealing is not None:
+            return self.sealing
         return Fingerprint(self.desired, salt)
 
     def run(self, options: PushOptions) -> Run:
@@ -84,10 +87,13 @@ def arguments_of(site: SiteArguments) -> dict[str, Any]:
     }
 
 
-def fresh(site: SiteArguments, rollout: RolloutArguments) -> Job:
-    """Return the job that the command line describes; raise InputError for a site with errors."""
+def fresh(site: SiteArguments, rollout: RolloutArguments, *, keeps: bool) -> Job:
+    """Return the job that the command line describes; raise InputError for a site with errors.
+
+    Where a file ``keeps`` it, journal or plan, the key for that is made while the site is proven.
+    """
     site = replace(site, limit=with_failed(site))
-    return _job(site, rollout.words())
+    return _job(site, rollout.words(), seals=keeps)
 
 
 def resumed(site: SiteArguments, rollout: RolloutArguments) -> Job | str:
@@ -114,12 +120,14 @@ def planned(site: SiteArguments, rollout: RolloutArguments, stored: PlanFile) ->
     return replace(job, stored=stored)
 
 
-def _job(site: SiteArguments, words: Mapping[str, Any]) -> Job:
-    checked, desired = load_desired(site)
+def _job(site: SiteArguments, words: Mapping[str, Any], *, seals: bool = False) -> Job:
+    checked, desired = load_compiled(site)
+    sealing = Fingerprint(desired) if seals else None
+    prove_compiled(site, checked, desired)
     wanted = {name: desired[name] for name in checked.selected}
     batches = schedule(checked, wishes_of(words))
     names = tuple(name for batch in batches for name in batch.nodes)
-    return Job(site, replace(checked, selected=names), wanted, words, batches)
+    return Job(site, replace(checked, selected=names), wanted, words, batches, sealing=sealing)
 
 
 def _refuse(site: SiteArguments, rollout: RolloutArguments, why: str) -> None:

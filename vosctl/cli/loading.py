@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vosctl.cli.options import SiteArguments
 from vosctl.cli.proving import prove
 from vosctl.cli.screen import errors_to
@@ -97,14 +99,24 @@ def show_warnings(problems: Problems, *, verbose: bool) -> None:
 
 def load_desired(arguments: SiteArguments) -> tuple[Site, dict[str, Desired]]:
     """Read, check and compile the site; raise InputError where a packet filter fails what the site asks of it."""
+    site, desired = load_compiled(arguments)
+    prove_compiled(arguments, site, desired)
+    return site, desired
+
+
+def load_compiled(arguments: SiteArguments) -> tuple[Site, dict[str, Desired]]:
+    """Read, check and compile the site; nobody may be given the result before ``prove_compiled``."""
     site, _ = load_site(arguments)
     relays = any(site.nodes[name].relay.enabled for name in site.selected)
-    desired = compile_site(site, release=relay_release() if relays else None)
+    return site, compile_site(site, release=relay_release() if relays else None)
+
+
+def prove_compiled(arguments: SiteArguments, site: Site, desired: Mapping[str, Desired]) -> None:
+    """Hold the packet filters against what the site asks of them; raise InputError where one fails, show warnings."""
     problems = prove(site, desired, Places(site_options_of(arguments)))
     problems.raise_errors()
     if problems.warnings and not arguments.json:
         print_problems(errors_to(), problems.warnings)
-    return site, desired
 
 
 def relay_release() -> Release:

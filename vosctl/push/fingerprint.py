@@ -7,7 +7,9 @@ import hmac
 import json
 import os
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from vosctl.compile.desired import Desired
@@ -21,18 +23,21 @@ _COST = {"n": 1 << 14, "r": 8, "p": 1, "dklen": 32}
 class Fingerprint:
     """Fingerprints under one key, made from a ``salt`` (hex, stored beside them) and the site's own secrets.
 
-    Whoever has the file but not the site can test a guess only by guessing all secrets at once.
+    Whoever has the file but not the site can test a guess only by guessing all secrets at once. The key is made
+    beside what the caller does next, on another core.
     """
 
     def __init__(self, desired: Mapping[str, Desired], salt: str | None = None) -> None:
         self.salt = salt or os.urandom(SALT_BYTES).hex()
         secrets = {file.content for node in desired.values() for file in node.files if file.secret}
         joined = b"".join(len(each).to_bytes(8, "big") + each for each in sorted(secrets))
-        self._key = hashlib.scrypt(joined, salt=bytes.fromhex(self.salt), **_COST)
+        beside = ThreadPoolExecutor(1)
+        self._key = beside.submit(partial(hashlib.scrypt, joined, salt=bytes.fromhex(self.salt), **_COST))
+        beside.shutdown(wait=False)
 
     def of(self, text: str) -> str:
         """Return the fingerprint of a text, hex."""
-        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._key.result(), text.encode(), hashlib.sha256).hexdigest()
 
     def of_site(self, desired: Mapping[str, Desired], batches: Iterable[Batch] = ()) -> str:
         """Return the fingerprint of what all nodes should be, and of how they are reached."""

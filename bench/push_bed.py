@@ -2,15 +2,18 @@
 
 Wall time is from before the command's start until it has ended. CPU time is the command's and that of all its
 descendants, also of those that leave it (ssh's ControlPersist masters): what is left of them is ended after the
-clock stopped, and counted. The hosts share the machine's cores with the controller; their CPU time is not counted.
+clock stopped, and counted. The hosts share the machine's cores with the controller; their CPU time is counted apart, as
+that of all processes there and of those that they have reaped (proc(5)).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +23,8 @@ from bench import push_site
 from vosctl.fleet import Fleet, HostSpec
 
 _LIMIT = 420
+# Until what a run left on the hosts has ended, seconds.
+_SETTLES = 0.5
 
 # Adopts orphans (PR_SET_CHILD_SUBREAPER), so that their CPU time comes home when they are reaped.
 _MEASURE = """
@@ -47,12 +52,13 @@ print(json.dumps({"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "memory"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One command: seconds of wall and CPU time, and the most memory it held, in KiB."""
+    """One command: seconds of wall and CPU time, the most memory it held, in KiB, and the CPU time of a host, on average."""
 
     wall: float
     cpu: float
     memory: int
     said: str
+    node: float
 
 
 class Bed:
@@ -73,6 +79,7 @@ class Bed:
     def measure(self, command: Sequence[str], more: Mapping[str, str] | None = None) -> Run:
         """Run a command on the controller; raise RuntimeError with its output where it fails."""
         log = self.folder / "output"
+        before = self._hosts_cpu()
         argv = self.fleet.controller_argv((sys.executable, "-I", "-S", "-c", _MEASURE, str(log), *command))
         done = subprocess.run(
             argv, env={**self.environment, **(more or {})}, cwd=self.folder,
@@ -84,7 +91,13 @@ class Bed:
         found = json.loads(done.stdout)
         if found.pop("status"):
             raise RuntimeError(f"{' '.join(command)} failed:\n{said[-4000:]}")
-        return Run(said=said, **found)
+        time.sleep(_SETTLES)
+        return Run(said=said, node=(self._hosts_cpu() - before) / len(self.nodes), **found)
+
+    def _hosts_cpu(self) -> float:
+        """Return the CPU time of all hosts until now, in seconds."""
+        ticks = sum(_ticks(self.fleet.pid(node.name)) for node in self.nodes)
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def reset(self) -> None:
         """Take from every host what tools of this bench put there."""
@@ -101,6 +114,16 @@ class Bed:
             saved = self.fleet.exec(node.name, ("iptables-save", "-t", "filter")).stdout
             if saved.count("-A VOS-") < push_site.FEWEST_RULES or "-A INPUT -j VOS-INPUT" not in saved:
                 raise RuntimeError(f"{node.name} does not hold the job's rules:\n{saved[:2000]}")
+
+
+def _ticks(pid: int) -> int:
+    """Return the CPU time of a process, its children and all that they reaped, in clock ticks (proc(5))."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_bytes().split()
+    except OSError:
+        return 0
+    return sum(map(int, fields[11:15])) + sum(_ticks(int(child)) for child in children)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """vosctl, ansible-core and pyinfra bring the same fleet to the same state: the first time, with nothing to do, one file.
 
 ``push-N``: all three tools in turn on N hosts; each row is vosctl's median against one peer's, ``-cpu`` the
-controller's CPU time. ``push-floor-N``: the push part of a no-change run against connecting and ``true`` with the
+controller's CPU time, ``-node`` a host's. ``push-floor-N``: the push part of a no-change run against connecting and ``true`` with the
 library alone. ``push-200``: vosctl on 200 hosts with either SSH library. ``push-cpu-host``: what one more host costs
 the controller, from 20 and 200 hosts. Hosts and controller share the machine's cores.
 """
@@ -54,7 +54,11 @@ def compare(made: Bed, name: str, *, runs: int = _RUNS) -> list[Row]:
     rows = []
     for peer in ("ansible", "pyinfra"):
         for step in _STEPS:
-            for suffix, unit, of in (("", "s", _wall), ("-cpu", "s CPU", _cpu)):
+            for suffix, unit, of in (
+                ("", "s", _wall),
+                ("-cpu", "s CPU", _cpu),
+                ("-node", "s CPU of a host", _node),
+            ):
                 rows.append(_row(f"push-{step}-{peer}-{count}{suffix}", _median(found["vosctl"][step], of), unit,
                                  f"{peer}; goal 1/{_TARGETS[peer][step]:g}" if not suffix else peer,
                                  _median(found[peer][step], of), name))  # fmt: skip
@@ -135,6 +139,10 @@ def _per_host(name: str) -> list[Row]:
 
 def _wall(run: Run) -> float:
     return run.wall
+
+
+def _node(run: Run) -> float:
+    return run.node
 
 
 def _cpu(run: Run) -> float:

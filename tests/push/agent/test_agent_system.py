@@ -84,11 +84,20 @@ def test_settings_go_back_without_confirmation(nft: Machine) -> None:
     assert wait_until(lambda: (value(nft, FORWARD), value(nft, SOMAXCONN)) == ("0", "1024"))
 
 
+SLOW_FIRST = """#!/bin/sh
+[ -e /var/slow ] || exit 0
+mv /var/slow /var/slow-begun
+sleep 60
+"""
+
+
 @pytest.fixture
 def repository(nft: Machine, tmp_path: Path) -> Iterator[Machine]:
-    """A host whose only apt repository is a folder with one package in it."""
+    """A host whose only apt repository is a folder with one package in it, which takes long to set up the first time."""
     tree = tmp_path / "tree" / "DEBIAN"
     tree.mkdir(parents=True)
+    (tree / "postinst").write_text(SLOW_FIRST)
+    (tree / "postinst").chmod(0o755)
     control = "Package: vosctl-sample\nVersion: 1\nArchitecture: all\nMaintainer: nobody <n@example.invalid>\nDescription: sample\n"
     (tree / "control").write_text(control)
     subprocess.run(
@@ -96,15 +105,15 @@ def repository(nft: Machine, tmp_path: Path) -> Iterator[Machine]:
     )
     size = (tmp_path / "sample.deb").stat().st_size
     digest = subprocess.check_output(["sha256sum", str(tmp_path / "sample.deb")], text=True).split()[0]
-    nft.run("mkdir -p /srv/repository /etc/apt.away; mv /etc/apt/sources.list* /etc/apt.away/; true")
-    nft.path("/srv/repository/sample.deb").write_bytes((tmp_path / "sample.deb").read_bytes())
-    nft.path("/srv/repository/Packages").write_text(
+    nft.run("mkdir -p /var/repository /etc/apt.away; mv /etc/apt/sources.list* /etc/apt.away/; true")
+    nft.path("/var/repository/sample.deb").write_bytes((tmp_path / "sample.deb").read_bytes())
+    nft.path("/var/repository/Packages").write_text(
         f"{control}Filename: ./sample.deb\nSize: {size}\nSHA256: {digest}\n"
     )
-    nft.path("/etc/apt/sources.list").write_text("deb [trusted=yes] file:/srv/repository ./\n")
+    nft.path("/etc/apt/sources.list").write_text("deb [trusted=yes] file:/var/repository ./\n")
     yield nft
     nft.run(
-        "dpkg --purge vosctl-sample; rm -rf /srv/repository /etc/apt/sources.list; mv /etc/apt.away/* /etc/apt/",
+        "dpkg --purge vosctl-sample; rm -rf /var/slow* /var/repository /etc/apt/sources.list; mv /etc/apt.away/* /etc/apt/",
         check=False,
     )
 
@@ -128,6 +137,30 @@ def test_a_package_that_nobody_has_changes_nothing(repository: Machine) -> None:
     assert answer["op"] == "error"
     assert "nosuch-package cannot be installed" in answer["error"]
     assert not repository.path("/etc/voice").exists()
+
+
+@pytest.mark.requires("apt-get", "dpkg-deb")
+@pytest.mark.parametrize("end", ["reboot", "kill"])
+def test_an_installation_that_was_broken_off_is_finished_by_the_next_apply(
+    repository: Machine, end: str
+) -> None:
+    wanted = Wanted().file("/etc/voice/a", b"1")
+    wanted.packages = ["vosctl-sample"]
+    repository.path("/var/slow").touch()
+    request = repository.apply_frame(wanted, repository.inspect(wanted))
+    with repository.agent() as agent:
+        agent.send(request)
+        assert wait_until(repository.path("/var/slow-begun").exists)
+        if end == "reboot":
+            repository.fleet.reboot(repository.name)
+        else:
+            repository.run("pkill -9 -x dpkg; pkill -9 -f '[s]leep 60'")
+    assert wait_until(lambda: repository.ask("status")["lock"] is None)
+    assert repository.run("dpkg-query -W -f '${db:Status-Status}' vosctl-sample") == "half-configured"
+    assert not repository.path("/etc/voice/a").exists()
+    repository.settle(wanted)
+    assert repository.inspect(wanted)["packages"] == {"vosctl-sample": True}
+    assert repository.path("/etc/voice/a").read_bytes() == b"1"
 
 
 def test_a_directory_has_no_packages_firewall_or_settings(folder: Target) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DPKG_STATUS = "/var/lib/dpkg/status"
 SECONDS = 600.0
+_STALE = ("Unable to locate", "404", "no installation candidate", "Hash Sum mismatch", "unexpected size")
 
 
 def able(node: Node) -> tuple[bool, str]:
@@ -77,6 +78,9 @@ def install(names: Sequence[str]) -> None:
         )
     if program == "apt-get":
         result = _apt(names)
+        if result.code and _broken_off(result):
+            command.run(("dpkg", "--force-confold", "--configure", "-a"), seconds=SECONDS, detach=True)
+            result = _apt(names)
         if result.code and not _updated(result):
             command.run(("apt-get", "-q", "update"), seconds=SECONDS, detach=True)
             result = _apt(names)
@@ -104,10 +108,15 @@ def _apt(names: Sequence[str]) -> command.Result:
     return command.run(("apt-get", *options, "install", *names), seconds=SECONDS, detach=True)
 
 
+def _broken_off(result: command.Result) -> bool:
+    # dpkg, or the machine, ended in the middle: apt does nothing until what was begun is finished.
+    return "dpkg --configure -a" in result.err + result.out
+
+
 def _updated(result: command.Result) -> bool:
-    # Only an unknown or vanished package is a reason to fetch the lists anew.
+    # Only a package that is unknown, gone or another one than the lists say is a reason to fetch them anew.
     said = result.err + result.out
-    return "Unable to locate" not in said and "404" not in said and "no installation candidate" not in said
+    return not any(words in said for words in _STALE)
 
 
 def _installer() -> str | None:

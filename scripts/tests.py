@@ -24,7 +24,8 @@ from typing import IO
 FEW = 5
 NOTHING_CHOSEN = 5  # pytest's word for it
 CACHES = {"not alone": ".pytest_cache", "alone": ".pytest_cache/alone"}
-SPREAD = ("--numprocesses", "auto", "--dist", "loadfile")
+# The files' order is tests/conftest.py's.
+SPREAD = ("--numprocesses", "auto", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "12")
 FIRST_IN_LINE = ("nice", "-n", "-10")
 
 

@@ -19,7 +19,7 @@ FREE = {
         "! -s {} -d 192.0.2.9/32": ("192.0.2.1/32", "203.0.113.128/25"),
         "-p udp -m udp --sport 5060 --dport {}": ("5080", "1", "65535", "10000"),
         COMMENT: ("a b", "trunk: gw-1 [7], 50% /a", "x" * 253 + " y", "-s 10.0.0.1/8 in words", "a|b", "a.b"),
-        STRING: ("friendly-scanner", "a", " two  words ", "%s $x `y` ; & * ?", "x" * 127, "-j ACCEPT"),
+        STRING: ("friendly-scanner", "a", " two  words ", "%s $x `y` ; & * ? it's", "x" * 127, "-j ACCEPT"),
         HEX: ("0a557365722d4167656e743a", "00", "ff", "0d0a" * 63, "7f", "0a" + "7c" * 3),
     },
     6: {
@@ -36,7 +36,7 @@ OTHERS = {
     ),
     "-d {}": ("2001:db8::1/128", ("2001:DB8::1/128", "2001:db8:0::1/128", "2001:db8::1/64", "192.0.2.1/32", "::/0")),
     "--dport {}": ("5060", ("65536", "0", "05060", "sip", "5060:5070", "-1")),
-    COMMENT: ("a b", ("word", "with-dash_and_1", "", "x" * 255 + " ", "é a", "tab\there")),
+    COMMENT: ("a b", ("word", "with-dash_and_1", "it's so", "", "x" * 255 + " ", "é a", "tab\there")),
     STRING: ("abc", ("", "x" * 128, "ends with a bar|", "é", "tab\there")),
     HEX: ("0a0b", ("0a0", "0A0B", "0a 0b", "616263", "", "00" * 128, "zz")),
 }  # fmt: skip

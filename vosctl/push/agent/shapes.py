@@ -18,7 +18,7 @@ _VALUE = re.compile(
 )
 _MOST_PATTERN = 127  # of hex iptables takes no more, though the kernel would (XT_STRING_MAX_PATTERN_SIZE)
 _MOST_COMMENT = 255  # XT_MAX_COMMENT_LEN, its end not counted
-# iptables puts words of these alone into no quotes (xtables_save_string).
+# iptables puts words of these alone into no quotes, a backslash before an apostrophe (xtables_save_string).
 _BARE = re.compile(r"[\w-]*", re.ASCII)
 
 
@@ -82,7 +82,7 @@ def _hex_pattern(value: str) -> bool:
 
 
 def _comment(value: str) -> bool:
-    return _quoted(value, _MOST_COMMENT) and not _BARE.fullmatch(value[1:-1])
+    return _quoted(value, _MOST_COMMENT) and "'" not in value and not _BARE.fullmatch(value[1:-1])
 
 
 def _port(value: str) -> bool:

@@ -35,7 +35,7 @@ def test_two_hosts_come_to_the_job_and_are_reset():
         tool = Vosctl(made)
         tool.prepare(0)
         run = tool.apply()
-        assert run.wall > 0 and run.cpu > 0 and run.memory > 0
+        assert run.wall > 0 and run.cpu > 0 and run.memory > 0 and run.node > 0
         made.check()
         made.reset()
         with pytest.raises(RuntimeError, match="does not hold the job's rules"):

@@ -24,8 +24,7 @@ from typing import IO
 FEW = 5
 NOTHING_CHOSEN = 5  # pytest's word for it
 CACHES = {"not alone": ".pytest_cache", "alone": ".pytest_cache/alone"}
-# The files' order is tests/conftest.py's.
-SPREAD = ("--numprocesses", "auto", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "12")
+SPREAD = ("--numprocesses", "auto", "--dist", "loadfile")
 FIRST_IN_LINE = ("nice", "-n", "-10")
 
 

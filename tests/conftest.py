@@ -29,15 +29,6 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files with slow tests first: run side by side, the longest must not be the last to begin."""
-    weights = Counter(item.path for item in items)
-    for item in items:
-        weights[item.path] += 100 if item.get_closest_marker("slow") else 0
-    items.sort(key=lambda item: -weights[item.path])
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
     reason = _unmet(item)
     if reason:

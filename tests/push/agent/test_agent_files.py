@@ -266,3 +266,17 @@ def test_a_torn_journal_and_noise_in_the_state_are_survived(folder: Target) -> N
     folder.path("/var/lib/vosctl/applied.json").write_bytes(b"{")
     folder.settle(Wanted().file("/etc/a", b"3"))
     assert not folder.path("/var/lib/vosctl/snapshots/.half").exists()
+
+
+def test_a_snapshot_of_another_version_ends_what_can_be_taken_back(folder: Target) -> None:
+    old = folder.settle(Wanted().file("/etc/a", b"1"))["id"]
+    place = folder.path(f"/var/lib/vosctl/snapshots/{old}/manifest.json")
+    # As an earlier version had it: all in one file.
+    place.write_text(f'{{"id": "{old}", "files": [], "services": [], "documents": {{"applied": null}}}}')
+    last = folder.settle(Wanted().file("/etc/a", b"2"))["id"]
+    assert [path.name for path in folder.path("/var/lib/vosctl/snapshots").iterdir()] == [last]
+    assert folder.ask("rollback")["undone"] == [last]
+    assert folder.path("/etc/a").read_bytes() == b"1"
+    answer = folder.ask("rollback")
+    assert answer["op"] == "error"
+    assert "no earlier state" in answer["error"]

@@ -241,12 +241,11 @@ def test_a_setting_that_came_with_the_rules_is_in_the_snapshot(tmp_path: Path) -
     node = Node(str(tmp_path))
     node.prepare()
     Path(snapshot.folder(node, "a")).mkdir()
-    durable.write_json(
-        f"{snapshot.folder(node, 'a')}/{snapshot.MANIFEST}", {"id": "a", "sysctls": {"x.y": "1"}}
-    )
+    before = {"layout": snapshot.LAYOUT, "id": "a", "sysctls": {"x.y": "1"}}
+    durable.write_json(f"{snapshot.folder(node, 'a')}/{snapshot.MANIFEST}", before)
     snapshot.add_setting(node, "a", "net.netfilter.nf_conntrack_max", "65536")
     assert snapshot.manifest(node, "a") == {
-        "id": "a",
+        **before,
         "sysctls": {"x.y": "1", "net.netfilter.nf_conntrack_max": "65536"},
     }
 

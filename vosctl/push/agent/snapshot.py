@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from vosctl.push.agent.work import Work
 
 KEPT = 5
+# Which files a snapshot has; one of another layout cannot be gone back to, only removed.
+LAYOUT = 2
 MANIFEST = "manifest.json"
 KERNEL = "kernel.json"
 # Documents of the agent itself that an apply changes.
@@ -44,6 +46,7 @@ def take(state: State, work: Work, identity: str, holder: str) -> None:
     records = [files.save(node, path, f"{new}/{number}") for number, path in enumerate(paths)]
     places = {os.path.dirname(node.path(item["path"])) for item in work.put}
     manifest = {
+        "layout": LAYOUT,
         "id": identity,
         "holder": holder,
         "time": clock.now(),
@@ -100,9 +103,9 @@ def _service_actions(work: Work) -> list[tuple[dict[str, Any], str]]:
 
 
 def manifest(node: Node, identity: str) -> dict[str, Any] | None:
-    """Return a snapshot's manifest, None when there is no such snapshot."""
+    """Return a snapshot's manifest, None when there is no such snapshot, or another version of vosctl took it."""
     found = durable.read_json(f"{folder(node, identity)}/{MANIFEST}")
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) and found.get("layout") == LAYOUT else None
 
 
 def restore(state: State, identity: str, *, booting: bool = False) -> list[str]:
@@ -115,7 +118,7 @@ def restore(state: State, identity: str, *, booting: bool = False) -> list[str]:
     """
     found = manifest(state.node, identity)
     if found is None:
-        return [f"snapshot {identity} is missing or unreadable"]
+        return [f"snapshot {identity} is missing, unreadable or of another version of vosctl"]
     node = state.node
     errors: list[str] = []
     _attempt(errors, "room", partial(give_up_rooms, node, identity))

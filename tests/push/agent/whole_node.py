@@ -135,8 +135,11 @@ class WholeNode(Machine):
         return {**found, "loaded": json.loads(loaded.read_bytes()) if loaded.exists() else None}
 
     def document(self, name: str) -> Any:
-        path = self.disk / "var.upper/lib/vosctl" / f"{name}.json"
-        return json.loads(path.read_bytes()) if path.exists() else None
+        # The guard may take it away at this very moment.
+        try:
+            return json.loads((self.disk / "var.upper/lib/vosctl" / f"{name}.json").read_bytes())
+        except FileNotFoundError:
+            return None
 
     def differs(self, state: Compiled) -> dict[str, Any]:
         """What is not as it looks in a state; a daemon may take a moment to read its configuration."""

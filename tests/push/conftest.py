@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -24,7 +27,20 @@ def there(fleet: Fleet) -> Callable[..., Any]:
     return lambda function, *args, **kwargs: fleet.inside(None, lambda: function(*args, **kwargs))
 
 
-@pytest.fixture(params=["paramiko", "asyncssh"])
+@pytest.fixture(params=["paramiko", "asyncssh", "held"])
 def transport(request: pytest.FixtureRequest) -> str:
-    """The name of each transport in turn."""
+    """The name of each transport in turn; ``options`` knows ``held``: paramiko, and connections held for later."""
+    if request.param == "held":
+        request.getfixturevalue("sockets")
     return str(request.param)
+
+
+@pytest.fixture
+def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder in which held connections have their sockets; they end with the test."""
+    with TemporaryDirectory(prefix="vosctl-", dir="/tmp") as runtime:  # noqa: S108  sockets have short names
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        folder = Path(runtime, "vosctl/ssh")
+        yield folder
+        for path in folder.glob("*"):
+            subprocess.run(["ssh", "-S", path, "-O", "exit", "any"], capture_output=True, check=False)

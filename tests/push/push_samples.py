@@ -62,7 +62,12 @@ def desired_of(*files: File, node: str = "edge-a", **fields: Any) -> Desired:
 
 
 def options(**fields: Any) -> PushOptions:
-    """Options that never look into this machine's own ~/.ssh or /etc/ssh."""
+    """Options that never look into this machine's own ~/.ssh or /etc/ssh.
+
+    ``transport="held"``: paramiko, and connections that are held for 20 s.
+    """
+    if fields.get("transport") == "held":
+        fields = {"persist": 20.0, **fields, "transport": "paramiko"}
     quick = {
         "connect_timeout": 5.0,
         "timeout": 30.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import subprocess
 from pathlib import Path
@@ -44,6 +45,8 @@ CONFIGS = {
     "not strict": "StrictHostKeyChecking no\n",
     "switches": "IdentitiesOnly yes\nHashKnownHosts yes\nPubkeyAuthentication no\nAddressFamily inet6\nBindAddress ::1\n",
     "alias": "HostKeyAlias the-edge\n",
+    "held": "Host edge-*\n ControlPersist 2m\nHost edge-a\n ControlMaster auto\nHost *\n ControlPersist yes\n ControlMaster no\n",
+    "held without end": "ControlMaster yes\nHost edge-a\n ControlPersist 0\nHost JUMP\n ControlPersist no\nHost bast*\n ControlPersist 5\nHost other\n ControlPersist yes\n",
     "agent": "IdentityAgent /tmp/%u.sock\n",
     "no agent": "Host edge-a\n IdentityAgent none\nHost *\n IdentityAgent SSH_AUTH_SOCK\n",
     "match host": "Host edge-a\n HostName 192.0.2.9\nMatch host 192.0.2.*\n User numbers\nMatch originalhost edge-a\n Port 8\n",
@@ -130,6 +133,7 @@ def ours(path: Path, host: str, **fields) -> dict[str, object]:
         "bind": found.bind,
         "hash": found.hash_names,
         "public_key": found.public_key,
+        "persist": found.persist,
     }
 
 
@@ -152,6 +156,7 @@ def theirs(said: dict[str, list[str]], path: Path, host: str) -> dict[str, objec
         file(key) for key in said.get("identityfile", []) if not key.startswith("~/.ssh/id_")
     )
     interval = float(one("serveraliveinterval"))
+    persist = {"no": 0.0, "yes": math.inf, "120": 120.0, "5": 5.0}
     return {
         "hostname": one("hostname"),
         "port": int(one("port")),
@@ -173,6 +178,7 @@ def theirs(said: dict[str, list[str]], path: Path, host: str) -> dict[str, objec
         "bind": said.get("bindaddress", [None])[0],
         "hash": one("hashknownhosts") == "yes",
         "public_key": one("pubkeyauthentication") not in ("no", "false"),
+        "persist": 0.0 if one("controlmaster") == "false" else persist[one("controlpersist", "no")],
     }
 
 
@@ -201,6 +207,7 @@ PIECES = (
     "User root", "User u1", "IdentityFile /k1", "IdentityFile /k%p", "ProxyJump one", "ProxyJump none",
     "ProxyCommand nc %h", "ProxyCommand none", "UserKnownHostsFile /kh /kh%p", "Include INC/10.conf",
     "Include INC/host", "StrictHostKeyChecking no", "IdentitiesOnly yes", "ConnectTimeout 5", "HostKeyAlias x",
+    "ControlMaster auto", "ControlMaster no", "ControlPersist 2m", "ControlPersist yes",
 )  # fmt: skip
 
 

@@ -239,11 +239,12 @@ def test_algorithms_of_ssh_config(facts, tmp_path, line, words):
 
 
 @pytest.mark.parametrize(
-    ("named", "library"), [("auto", "paramiko"), ("paramiko", "paramiko"), ("asyncssh", "asyncssh")]
+    ("named", "library"),
+    [("auto", "SshTransport"), ("paramiko", "SshTransport"), ("asyncssh", "AsyncTransport")],
 )
-def test_the_library_is_the_one_that_was_named(named, library):
-    assert library_of(Connector(options(transport=named))) == library
-
-
-def library_of(connector: Connector) -> str:
-    return {"SshTransport": "paramiko", "AsyncTransport": "asyncssh"}[connector._kind.__name__]
+def test_the_library_is_the_one_that_was_named(fleet, there, named, library):
+    fields = {"user": "root", "private_key": fleet.private_key, "known_hosts": fleet.known_hosts}
+    node = SimpleNamespace(name="edge-a", connection=connection(HOST, **fields))
+    made = there(lambda: Connector(options(transport=named)).open(node))
+    assert type(made).__name__ == library
+    made.close()

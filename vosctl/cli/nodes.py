@@ -232,6 +232,7 @@ def push_options(site: SiteArguments, nodes: NodeArguments, **more: Any) -> Push
         password=nodes.password_file or nodes.ask_pass,
         become_password=nodes.become_password_file or nodes.ask_become_pass,
         transport=nodes.transport,
+        persist=nodes.persist,
         connection=nodes.connection,
         tries=nodes.tries,
         holder=f"{getpass.getuser()}@{socket.gethostname()}",

@@ -42,6 +42,7 @@ class NodeArguments:
     ssh_config: Path | None
     known_hosts: Path | None
     transport: str
+    persist: float | None
     connection: str | None
     tries: int
     password_file: Secret | None
@@ -87,6 +88,8 @@ _NODE_OPTIONS = (
                  help="known_hosts file [default: ~/.ssh/known_hosts]."),
     click.option("--transport", default="auto", show_default=True, envvar="VOSCTL_TRANSPORT",
                  type=click.Choice(["auto", "paramiko", "asyncssh"]), help="The library that speaks SSH."),
+    click.option("--persist", type=click.FloatRange(0), envvar="VOSCTL_PERSIST", metavar="SECONDS",
+                 help="Hold connections so long for the next run; 0: do not [default: ControlPersist of ssh_config]."),
     click.option("-c", "--connection", type=click.Choice(["local"]), envvar="VOSCTL_CONNECTION",
                  help="local: this machine is the node that --limit names; no SSH."),
     click.option("--tries", default=1, show_default=True, type=click.IntRange(1, 10), envvar="VOSCTL_TRIES",

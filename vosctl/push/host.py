@@ -37,6 +37,7 @@ class Host:
         self._session: Session | None = None
         self._timings: dict[str, float] = {}
         self._abandoned = threading.Event()
+        self._connected = False
 
     @property
     def root(self) -> str | None:
@@ -45,12 +46,16 @@ class Host:
         return str(root) if root is not None else None
 
     def connect(self, glance: str = "") -> Session:
-        """Return the agent over a new connection; an older one is closed. ``glance``: see Session."""
+        """Return the agent over a connection; the one before is closed. ``glance``: see Session.
+
+        The first may be one that an earlier run left. Whoever asks again has lost it: the others are new.
+        """
         self.close()
         self.step("connect")
         with self.timed("connect"):
             self._check()
-            self._transport = self._connector.open(self.node, sleep=self.sleep)
+            self._transport = self._connector.open(self.node, new=self._connected, sleep=self.sleep)
+            self._connected = True
             self._check()
             self._session = Session(
                 self.name, self._transport, self._as_root(), keep_agent=self.root is None, glance=glance
@@ -65,7 +70,7 @@ class Host:
         self.step("prove")
         with self.timed("connect"):
             self._check()
-            self._second = self._connector.open(self.node, sleep=self.sleep)
+            self._second = self._connector.open(self.node, new=True, sleep=self.sleep)
             try:
                 self._check()
                 prove(self.name, self._second, self._as_root())

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import select
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 
 from vosctl.errors import UnreachableError
+from vosctl.push.streams import Streams
 from vosctl.push.transport import own_login
 
-CHUNK = 65536
 END_PATIENCE = 5.0
 
 
@@ -48,48 +46,14 @@ class LocalTransport:
             pipe.close()
 
 
-class LocalPipe:
+class LocalPipe(Streams):
     """The three streams of a child process."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         if process.stdin is None or process.stdout is None or process.stderr is None:
             raise ValueError("a process without pipes")
+        super().__init__(process.stdin, process.stdout, process.stderr)
         self._process = process
-        self._in, self._out, self._err = process.stdin, process.stdout, process.stderr
-        for stream in (self._in, self._out, self._err):
-            os.set_blocking(stream.fileno(), False)
-        self._err_open = True
-        self._closed = False
-
-    def read(self, timeout: float) -> bytes | None:
-        """Return bytes of standard output, b"" at its end, None when there were none in time."""
-        if self._closed:
-            return b""
-        return self._out.read(CHUNK) if self._out.fileno() in self._ready(timeout, write=False) else None
-
-    def write(self, data: bytes, timeout: float) -> int:
-        """Send what fits into the pipe in time."""
-        if self._closed:
-            raise BrokenPipeError
-        return (self._in.write(data) or 0) if self._in.fileno() in self._ready(timeout, write=True) else 0
-
-    def _ready(self, timeout: float, *, write: bool) -> set[int]:
-        poll = select.poll()
-        poll.register(self._out, select.POLLIN)
-        if self._err_open:
-            poll.register(self._err, select.POLLIN)
-        if write:
-            poll.register(self._in, select.POLLOUT)
-        return {number for number, _ in poll.poll(timeout * 1000)}
-
-    def read_stderr(self) -> bytes:
-        """Return what has come on standard error."""
-        if not self._err_open or self._closed:
-            return b""
-        data = self._err.read(CHUNK)
-        if data == b"":
-            self._err_open = False
-        return data or b""
 
     def exit_status(self, timeout: float) -> int | None:
         """Return the exit status; a signal's number is negative."""
@@ -100,12 +64,8 @@ class LocalPipe:
 
     def close(self) -> None:
         """End the child's input; a child that does not end then is killed."""
-        if self._closed:
+        if not self.shut():
             return
-        self._closed = True
-        for stream in (self._in, self._out, self._err):
-            with suppress(OSError):
-                stream.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(END_PATIENCE)
             return

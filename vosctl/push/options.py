@@ -29,6 +29,8 @@ class PushOptions:
     - ``password``: for logins that no key opens (never sent to jump hosts); ``become_password``: sudo's.
     - ``transport``: ``paramiko``, ``asyncssh`` or ``auto``.
     - ``connection``: ``local`` takes this machine for the node, whatever the inventory says.
+    - ``persist``: how long a connection that is not used is held for the next run, None as ssh_config says
+      (ControlMaster and ControlPersist), 0 not at all.
     - ``tries``: how often a connection is tried before anything was asked of the node.
     - ``post_quantum``: offer ML-KEM first (65 ms of CPU more for each connection).
     """
@@ -55,4 +57,5 @@ class PushOptions:
     become_password: Secret | None = None
     transport: str = "paramiko"
     connection: str | None = None
+    persist: float | None = None
     tries: int = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class Endpoint:
     - ``strict``: "yes", "accept-new", or the file:line of a setting that would take any key, which
       is not followed; ``hash_names``: names that are written into known_hosts are hashed.
     - ``algorithms``: the lists of ssh_config by keyword, where it has any.
+    - ``persist``: how long a connection that is not used is held for the next run, by ControlPersist.
     - ``jumps`` are passed first, in order; ``last``: it is the node itself, no jump host.
     """
 
@@ -66,6 +68,7 @@ class Endpoint:
     bind: str | None = None
     algorithms: tuple[tuple[str, str], ...] = ()
     alias: str | None = None
+    persist: float = 0.0
     last: bool = True
 
     @property
@@ -155,6 +158,7 @@ class SshConfig:
             bind=settings.value("bindaddress"),
             algorithms=_algorithms(settings),
             alias=alias,
+            persist=_persist(settings),
             last=last,
         )
 
@@ -235,6 +239,17 @@ def _strict(settings: Settings) -> str:
     if line is not None and value in ("no", "false", "off"):
         return line.where
     return "accept-new" if value == "accept-new" else "yes"
+
+
+def _persist(settings: Settings) -> float:
+    """Return for how long ssh_config has a connection held that is not used, inf where it has no end."""
+    line = settings.single.get("controlpersist")
+    if line is None or settings.value("controlmaster") in (None, "no", "false"):
+        return 0.0
+    value = line.words[0].lower()
+    if value in ("no", "false"):
+        return 0.0
+    return math.inf if value in _YES else seconds(line) or math.inf
 
 
 def _is(settings: Settings, keyword: str, *, default: bool) -> bool:

@@ -6,7 +6,7 @@ from vosctl.push.ssh_config_file import Line
 
 # One value; the first one that applies wins.
 _FOLLOWED = """
-    addressfamily bindaddress ciphers connecttimeout connectionattempts globalknownhostsfile hashknownhosts
+    addressfamily bindaddress ciphers connecttimeout connectionattempts controlmaster controlpersist globalknownhostsfile hashknownhosts
     hostkeyalgorithms hostkeyalias hostname identitiesonly identityagent kexalgorithms macs port proxycommand
     proxyjump pubkeyauthentication serveralivecountmax serveraliveinterval stricthostkeychecking user
     userknownhostsfile
@@ -20,7 +20,7 @@ LISTS = frozenset({"identityfile", "certificatefile"})
 _HARMLESS = """
     addkeystoagent batchmode canonicaldomains canonicalizefallbacklocal canonicalizemaxdots
     canonicalizepermittedcnames casignaturealgorithms challengeresponseauthentication channeltimeout checkhostip
-    clearallforwardings compression compressionlevel controlmaster controlpath controlpersist dynamicforward
+    clearallforwardings compression compressionlevel controlpath dynamicforward
     enableescapecommandline enablesshkeysign escapechar exitonforwardfailure fingerprinthash forkafterauthentication
     forwardagent forwardx11 forwardx11timeout forwardx11trusted gatewayports gssapiauthentication
     gssapiclientidentity gssapidelegatecredentials gssapikexalgorithms gssapikeyexchange
@@ -53,6 +53,7 @@ _NUMBERS = {"port": 65535, "connectionattempts": 2**31, "serveralivecountmax": 2
 _CHOICES = {
     "addressfamily": ("any", "inet", "inet6"),
     "stricthostkeychecking": ("yes", "true", "no", "false", "off", "ask", "accept-new"),
+    "controlmaster": ("yes", "true", "no", "false", "ask", "auto", "autoask"),
     "identitiesonly": ("yes", "true", "no", "false"),
     "hashknownhosts": ("yes", "true", "no", "false"),
     "pubkeyauthentication": ("yes", "true", "no", "false", "unbound", "host-bound"),
@@ -97,6 +98,8 @@ def _check_value(line: Line) -> None:
     if keyword in _CHOICES and value.lower() not in _CHOICES[keyword]:
         raise line.wrong(f"{keyword} {value}: one of {', '.join(_CHOICES[keyword])} is wanted")
     if keyword in ("connecttimeout", "serveraliveinterval"):
+        seconds(line)
+    if keyword == "controlpersist" and value.lower() not in ("yes", "true", "no", "false"):
         seconds(line)
 
 

@@ -25,11 +25,7 @@ def dial(node: str, endpoint: Endpoint, limit: float) -> socket.socket:
             hint="give the node a `host` address in the inventory",
         ) from error
     except TimeoutError as error:
-        raise NoAnswerError(
-            node,
-            f"no answer from {where} within {limit:g} s",
-            hint="is the node up, and does a firewall drop this? --connect-timeout waits longer",
-        ) from error
+        raise no_answer(node, where, limit) from error
     except ConnectionRefusedError as error:
         raise NoAnswerError(
             node, f"{where} refuses connections", hint="is sshd running there, and on this port?"
@@ -43,6 +39,15 @@ def dial(node: str, endpoint: Endpoint, limit: float) -> socket.socket:
         # A node that drops dead: unanswered keepalives end the connection after this long.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_AFTER_MS)
     return sock
+
+
+def no_answer(node: str, where: str, limit: float) -> NoAnswerError:
+    """Return the error for a connection that nobody answered to within ``limit`` seconds."""
+    return NoAnswerError(
+        node,
+        f"no answer from {where} within {limit:g} s",
+        hint="is the node up, and does a firewall drop this? --connect-timeout waits longer",
+    )
 
 
 _FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}

@@ -20,6 +20,6 @@ class SshShared:
     keys: Keys
 
     @classmethod
-    def start(cls, options: PushOptions) -> SshShared:
-        """Return it with nothing parsed yet."""
-        return cls(options, SshConfig(options), KnownHosts(), Keys(options.passphrase))
+    def start(cls, options: PushOptions, config: SshConfig | None = None) -> SshShared:
+        """Return it with nothing parsed yet but ``config``."""
+        return cls(options, config or SshConfig(options), KnownHosts(), Keys(options.passphrase))

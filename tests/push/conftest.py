@@ -38,7 +38,7 @@ def transport(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder in which held connections have their sockets; they end with the test."""
-    with TemporaryDirectory(prefix="vosctl-", dir="/tmp") as runtime:  # noqa: S108  sockets have short names
+    with TemporaryDirectory(prefix="vosctl-", dir="/tmp") as runtime:
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
         folder = Path(runtime, "vosctl/ssh")
         yield folder

@@ -134,7 +134,9 @@ def test_server_that_was_restarted(fleet, facts):
 
 def test_connection_that_died_without_a_word(fleet, facts, sockets):
     assert facts().status is Status.OK
-    port = fleet.exec("edge-a", ["sh", "-c", "ss -Htn state established '( sport = :22 )' | awk '{print $4}'"])
+    port = fleet.exec(
+        "edge-a", ["sh", "-c", "ss -Htn state established '( sport = :22 )' | awk '{print $4}'"]
+    )
     source = port.stdout.split()[0].rpartition(":")[2]
     rule = ["INPUT", "-p", "tcp", "--dport", "22", "--sport", source, "-j", "DROP"]
     fleet.exec("edge-a", ["iptables", "-I", *rule])
@@ -148,9 +150,7 @@ def test_connection_that_died_without_a_word(fleet, facts, sockets):
 
 
 def test_server_without_room_for_another_session(fleet, there, facts):
-    how = (
-        "sed 's/^Port .*/Port 2222/; s/sshd.pid/few.pid/; 1i MaxSessions 1' /etc/ssh/fleet/sshd_config > /etc/ssh/fleet/few"
-    )
+    how = "sed 's/^Port .*/Port 2222/; s/sshd.pid/few.pid/; 1i MaxSessions 1' /etc/ssh/fleet/sshd_config > /etc/ssh/fleet/few"
     fleet.exec("edge-a", ["sh", "-c", how])
     known = fleet.known_hosts.parent / "few_known_hosts"
     line = next(line for line in fleet.known_hosts.read_text().splitlines() if HOST in line)

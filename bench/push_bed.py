@@ -1,8 +1,7 @@
 """The test bed of the push benches: a fleet with its own sshds, and commands on its controller, measured whole.
 
 Wall time is from before the command's start until it has ended. CPU time is the command's and that of all its
-descendants, also of those that leave it (ssh's ControlPersist masters): what is left of them is ended after the
-clock stopped, and counted. The hosts share the machine's cores with the controller; their CPU time is counted apart, as
+descendants, also of those that leave it (ssh's ControlPersist masters) and serve the next one. The hosts share the machine's cores with the controller; their CPU time is counted apart, as
 that of all processes there and of those that they have reaped (proc(5)).
 """
 
@@ -10,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -18,45 +18,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench import push_site
 from vosctl.fleet import Fleet, HostSpec
 
 _LIMIT = 420
+_HOME = Path(__file__).with_name("push_home.py")
 # Until what a run left on the hosts has ended, seconds.
 _SETTLES = 0.5
 
-# Adopts orphans (PR_SET_CHILD_SUBREAPER), so that their CPU time comes home when they are reaped.
-_MEASURE = """
-import ctypes, json, os, resource, signal, subprocess, sys, time
-ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
-log = open(sys.argv[1], "wb")
-begun = time.perf_counter()
-process = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-_, status, usage = os.wait4(process.pid, 0)
-wall = time.perf_counter() - begun
-memory = usage.ru_maxrss
-children = "/proc/self/task/%d/children" % os.getpid()
-while True:
-    for child in open(children).read().split():
-        os.kill(int(child), signal.SIGTERM)
-    try:
-        os.wait()
-    except ChildProcessError:
-        break
-usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps({"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "memory": memory,
-                  "status": os.waitstatus_to_exitcode(status)}))
-"""
-
-
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One command: seconds of wall and CPU time, the most memory it held, in KiB, and the CPU time of a host, on average."""
+    """One command: seconds of wall and CPU time, the most memory it held, in KiB, and the CPU time of a host, on average.
+
+    ``held``: the memory of what it and those before it left running, in KiB.
+    """
 
     wall: float
     cpu: float
     memory: int
+    held: int
     said: str
     node: float
 
@@ -75,24 +57,42 @@ class Bed:
             "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
         }
         (folder / "home").mkdir()
+        self._log = folder / "output"
+        argv = fleet.controller_argv((sys.executable, "-I", "-S", str(_HOME), str(self._log)))
+        self._home = subprocess.Popen(
+            argv, env=self.environment, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def measure(self, command: Sequence[str], more: Mapping[str, str] | None = None) -> Run:
-        """Run a command on the controller; raise RuntimeError with its output where it fails."""
-        log = self.folder / "output"
+        """Run a command on the controller; raise RuntimeError with its output where it fails.
+
+        What it leaves running stays for the next one, until ``leave``.
+        """
         before = self._hosts_cpu()
-        argv = self.fleet.controller_argv((sys.executable, "-I", "-S", "-c", _MEASURE, str(log), *command))
-        done = subprocess.run(
-            argv, env={**self.environment, **(more or {})}, cwd=self.folder,
-            capture_output=True, text=True, timeout=_LIMIT, check=False,
-        )  # fmt: skip
-        said = log.read_text(encoding="utf-8", errors="replace")
-        if done.returncode:
-            raise RuntimeError(f"{command[0]}: {done.stderr}\n{said[-4000:]}")
-        found = json.loads(done.stdout)
+        found = self._ask({"run": list(command), "environment": {**self.environment, **(more or {})}})
+        said = self._log.read_text(encoding="utf-8", errors="replace")
         if found.pop("status"):
             raise RuntimeError(f"{' '.join(command)} failed:\n{said[-4000:]}")
         time.sleep(_SETTLES)
         return Run(said=said, node=(self._hosts_cpu() - before) / len(self.nodes), **found)
+
+    def leave(self) -> None:
+        """End what the commands left running: connections held for the next one."""
+        self._ask({"end": True})
+
+    def close(self) -> None:
+        """End it all."""
+        self._home.communicate(timeout=_LIMIT)
+
+    def _ask(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        orders, answers = self._home.stdin, self._home.stdout
+        if orders is None or answers is None:
+            raise RuntimeError("a process without pipes")
+        orders.write(json.dumps(order) + "\n")
+        orders.flush()
+        if not select.select([answers], [], [], _LIMIT)[0]:
+            raise RuntimeError(f"{order} took longer than {_LIMIT} s")
+        return dict(json.loads(answers.readline()))
 
     def _hosts_cpu(self) -> float:
         """Return the CPU time of all hosts until now, in seconds."""
@@ -133,4 +133,9 @@ def bed(count: int) -> Iterator[Bed]:
     with tempfile.TemporaryDirectory(prefix="vosctl-bench-", dir="/var/tmp") as name:
         folder = Path(name)
         with Fleet.up([HostSpec(node.name, node.address) for node in nodes], folder / "fleet") as fleet:
-            yield Bed(fleet, folder, nodes)
+            made = Bed(fleet, folder, nodes)
+            try:
+                yield made
+            finally:
+                made.leave()
+                made.close()

@@ -2,7 +2,7 @@
 
 ansible-core: forks 50, pipelining, ControlPersist, no fact gathering, the interpreter named, linear strategy.
 pyinfra: its own default of parallel connections (all hosts), no prompts.
-vosctl: as it comes; commit-confirm, validation, compilation and the proof of the filter included.
+vosctl: connections held for a minute like ansible's; commit-confirm, validation, compilation and the proof of the filter included.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ class Tool(Protocol):
 class Vosctl:
     """vosctl apply over SSH."""
 
-    def __init__(self, bed: Bed, *, transport: str = "auto") -> None:
+    def __init__(self, bed: Bed, *, transport: str = "auto", persist: int = 60) -> None:
         self._bed = bed
         self._folder = bed.folder / "site"
         fleet = bed.fleet
         self._command = (
             str(_VOSCTL), "apply", str(self._folder / "playbooks/site.yml"), "--transport", transport,
-            "--private-key", str(fleet.private_key), "--known-hosts", str(fleet.known_hosts),
+            "--persist", str(persist), "--private-key", str(fleet.private_key), "--known-hosts", str(fleet.known_hosts),
         )  # fmt: skip
 
     def prepare(self, version: int) -> None:

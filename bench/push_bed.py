@@ -28,6 +28,7 @@ _HOME = Path(__file__).with_name("push_home.py")
 # Until what a run left on the hosts has ended, seconds.
 _SETTLES = 0.5
 
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One command: seconds of wall and CPU time, the most memory it held, in KiB, and the CPU time of a host, on average.

@@ -6,12 +6,12 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from bench.rates_prefixes import prefixes
 from vosctl.rates.lookup.keys import pack

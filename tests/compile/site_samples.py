@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from vosctl.firewall.signatures import SHIPPED
 from vosctl.secret import Secret

@@ -4,11 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from site_samples import MARK, node, relay, site, two_edges
 
 from vosctl.compile.desired import Release, Service

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timezone
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 from site_samples import deck, guard, node, rates, site, trunk, two_edges, vendor
 
 from vosctl.compile.memo import Memo

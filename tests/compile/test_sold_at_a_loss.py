@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+from msgspec.structs import replace
 from site_samples import deck, guard, node, rates, site, vendor
 
 import vosctl.compile.losses

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
+from msgspec.structs import replace
 from site_samples import firewall, node, relay
 
 from vosctl.compile import sysctl

@@ -161,7 +161,9 @@ class Lab:
         """Return addresses of a /24 (v6: /64) that no test has used: budgets start full."""
         self._neighbourhoods += 1
         network = (
-            f"198.18.{self._neighbourhoods}." if family == 4 else f"2001:db8:1:{self._neighbourhoods:x}::"
+            f"198.{19 - self._neighbourhoods // 256}.{self._neighbourhoods % 256}."
+            if family == 4
+            else f"2001:db8:1:{self._neighbourhoods:x}::"
         )
         return [f"{network}{host}" for host in range(1, count + 1)]
 

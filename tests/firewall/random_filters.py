@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
+from msgspec.structs import replace
 from packet_lab import NODE
 from sip_messages import GENUINE, SCANS
 from site_samples import firewall, gateway, networks, node, relay, site, trunk, vendor

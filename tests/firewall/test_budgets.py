@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from site_samples import firewall, gateway, node, site
 
 from vosctl.firewall.budgets import allowances

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
+from msgspec.structs import replace
 from packet_lab import run
 from site_samples import firewall, gateway, node, relay, site, two_edges
 

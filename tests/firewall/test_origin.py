@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from vosctl.compile.site import compile_site
 from vosctl.firewall.origin import origin_lines, origin_of

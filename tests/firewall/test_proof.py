@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from site_samples import firewall, gateway, node, site, two_edges
 
 from vosctl.compile.site import compile_site

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
+from msgspec.structs import replace
 from site_samples import firewall, gateway, node, site, two_edges
 
 from vosctl.compile.site import compile_site

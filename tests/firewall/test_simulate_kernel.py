@@ -7,10 +7,10 @@ import random
 import re
 import socket
 import time
-from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
+from msgspec.structs import replace
 from packet_lab import NODE, WORLD4, WORLD6, Lab, run
 from random_filters import PEERS, Rules, Strangers, flood, packet, policy
 from wire_packets import wire

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from vosctl.plan.change import Action, Kind
 from vosctl.plan.make import make_plan

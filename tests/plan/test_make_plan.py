@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from plan_samples import KEY, RULES, file_state, saved
 
 from vosctl.compile.desired import Desired, File, Service, Sysctl

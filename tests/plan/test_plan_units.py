@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from plan_samples import file_state
 
 from vosctl.compile.desired import File, Service

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-
 import pytest
+from msgspec.structs import asdict, replace
 from plan_samples import file_state
 
 from vosctl.compile.desired import File, Service, User

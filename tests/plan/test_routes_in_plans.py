@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
+from msgspec.structs import replace
 from plan_samples import file_state, report
 from site_samples import MARK, deck, guard, node, rate, site, vendor
 

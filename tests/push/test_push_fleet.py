@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from push_samples import KEY, Recorder, connection, desired_of, options, site_of
 
 from vosctl.compile.desired import Desired, File, Hook, IpSet, Ruleset, Service, Sysctl

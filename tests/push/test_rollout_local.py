@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from push_samples import KEY, connection, desired_of, options, site_of
 
 from vosctl.compile.desired import File, Sysctl

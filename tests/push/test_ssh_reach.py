@@ -6,10 +6,10 @@ import os
 import socket
 import subprocess
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from push_samples import connection, desired_of, options, site_of
 
 from vosctl.errors import UnreachableError, UsageError

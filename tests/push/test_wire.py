@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import replace
 
+from msgspec.structs import replace
 from push_samples import KEY, desired_of
 
 from vosctl.compile.desired import File, Hook, IpSet, Release, Ruleset, Service, Sysctl

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from datetime import datetime, timezone
 from decimal import Decimal
 
+from msgspec.structs import replace
 from site_samples import deck, guard, rate
 
 from vosctl.rates.losses import losses, pairs

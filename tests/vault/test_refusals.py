@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from vault_case import FILE, OPERATORS, keys, opened, seal, values
 
 from vosctl.errors import InputError

@@ -6,11 +6,11 @@ import json
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec.structs import replace
 from rich.console import Console, Group
 from rich.text import Text
 

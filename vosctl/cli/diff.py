@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from msgspec import Struct
 
 from vosctl.cli.diff_nodes import review_nodes
 from vosctl.cli.loading import site_options_of
@@ -26,8 +26,7 @@ from vosctl.site.revision import top_folder
 _FORMATS = ("text", "markdown", "json", "sarif")
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Wanted(Struct, frozen=True):
     """How a review is written, and where to."""
 
     form: str

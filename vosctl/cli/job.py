@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from vosctl.cli.loading import load_compiled, prove_compiled, runs_of, with_failed
 from vosctl.cli.options import SiteArguments
@@ -21,8 +23,7 @@ from vosctl.push.schedule import Batch, Wishes, regroup, schedule
 from vosctl.site.model import Site
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """A site and the batches of a run. ``done``: the statuses of nodes that an earlier part of it reached.
 
     ``site.selected`` are the nodes of ``batches``, in their order. ``stored`` is the plan that must still

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timezone
 
 import click
+from msgspec.structs import replace
 
 from vosctl.cli.loading import load_site
 from vosctl.cli.nodes import push_options, run_on_nodes

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct
+from msgspec.structs import fields
 
 from vosctl.cli.asking import ask_option, file_option
 from vosctl.cli.screen import Wish
@@ -18,8 +19,7 @@ from vosctl.secret import Secret
 Callback = Callable[..., int]
 
 
-@dataclass(frozen=True, slots=True)
-class SiteArguments:
+class SiteArguments(Struct, frozen=True):
     """Which site, which nodes of it, and variables from the command line."""
 
     playbook: Path | None
@@ -30,8 +30,7 @@ class SiteArguments:
     verbose: int
 
 
-@dataclass(frozen=True, slots=True)
-class NodeArguments:
+class NodeArguments(Struct, frozen=True):
     """How nodes are reached and how many at once. Times are in seconds."""
 
     forks: int

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import click
+from msgspec import Struct
 
 from vosctl.cli.options import Callback, grouped
 from vosctl.push.schedule import Wishes
@@ -16,8 +16,7 @@ from vosctl.site.rollout import Order, Size
 _MOST_SEED = 2**32 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutArguments:
+class RolloutArguments(Struct, frozen=True):
     """What the command line says of batches; None where it says nothing."""
 
     serial: str | None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from vosctl.cli.length import Length
 from vosctl.cli.loading import load_site, site_options_of
@@ -32,8 +33,7 @@ from vosctl.vault.keys import at_hand
 from vosctl.vault.seen import remember_versions
 
 
-@dataclass(frozen=True, slots=True)
-class RotationArguments:
+class RotationArguments(Struct, frozen=True):
     """What the command line says of the rotation itself. Times are in seconds."""
 
     everything: bool
@@ -49,8 +49,7 @@ class RotationArguments:
     sign: bool
 
 
-@dataclass(slots=True)
-class _Kept:
+class _Kept(Struct):
     """Remembers the reports of rotations that ended."""
 
     reports: list[Mapping[str, Any]] = field(default_factory=list)

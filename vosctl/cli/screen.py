@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 PIPE_WIDTH = 200  # a pipe has no width; tables need one
 
 
-@dataclass(slots=True)
-class Wish:
+class Wish(Struct):
     """How the operator wants to be answered; filled while the command line is parsed."""
 
     json: bool = False

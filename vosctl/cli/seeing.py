@@ -7,12 +7,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from vosctl.cli.asking import pausing
 from vosctl.cli.options import Callback, SiteArguments, grouped
@@ -37,8 +37,7 @@ BUILT_IN = {
 Results = dict[str, HostResult]
 
 
-@dataclass(frozen=True, slots=True)
-class SeeingArguments:
+class SeeingArguments(Struct, frozen=True):
     """How a run is shown (``auto``, ``live``, ``plain``, ``off``), and who is told of it."""
 
     progress: str = "auto"
@@ -70,8 +69,7 @@ def seeing_options(function: Callback) -> Callback:
     return grouped(function, "seeing", SeeingArguments, _OPTIONS)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """What a run is called in its first event. ``hosts``: whether plain output has a line a node."""
 
     command: str

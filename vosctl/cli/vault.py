@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from vosctl.cli import vault_files, vault_git
 from vosctl.cli.asking import from_file, from_terminal

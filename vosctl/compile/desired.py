@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import lru_cache
+
+from msgspec import Struct
 
 
 # Nodes of one site share most contents, and a digest is asked for several times in a run. Python keeps the
@@ -20,8 +21,7 @@ def _of_texts(head: str, text: str) -> str:
     return hashlib.sha256((head + text).encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Struct, frozen=True):
     """A file on the node.
 
     ``reload`` and ``restart`` name services that read it, for when it changes. ``validate`` is a command
@@ -39,10 +39,8 @@ class File:
     reload: str | None = None
     restart: str | None = None
     validate: str = ""
-    origin: str = field(default="", compare=False)
-    words: Callable[[bytes | None], tuple[tuple[str, ...], str]] | None = field(
-        default=None, compare=False, repr=False
-    )
+    origin: str = ""
+    words: Callable[[bytes | None], tuple[tuple[str, ...], str]] | None = None
 
     @property
     def digest(self) -> str:
@@ -50,8 +48,7 @@ class File:
         return _sha256(self.content)
 
 
-@dataclass(frozen=True, slots=True)
-class IpSet:
+class IpSet(Struct, frozen=True):
     """An ipset: ``type`` as ``hash:net`` or ``hash:ip,port``, members sorted, in ipset's own spelling.
 
     ``options`` are further words of ``ipset create``. A set with a timeout is dynamic: its members are
@@ -78,8 +75,7 @@ class IpSet:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
+class Hook(Struct, frozen=True):
     """Where an own chain is entered: ``-I parent 1 -j chain`` in ``table``."""
 
     table: str
@@ -87,8 +83,7 @@ class Hook:
     chain: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ruleset:
+class Ruleset(Struct, frozen=True):
     """All own chains of one address family as ``iptables-restore`` input, without the hooks."""
 
     family: int
@@ -102,8 +97,7 @@ class Ruleset:
         return _of_texts(hooks, self.text)
 
 
-@dataclass(frozen=True, slots=True)
-class Sysctl:
+class Sysctl(Struct, frozen=True):
     """A kernel setting. ``host_wide`` ones exist only in the host's own network namespace."""
 
     key: str
@@ -111,8 +105,7 @@ class Sysctl:
     host_wide: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True):
     """A service's wanted state.
 
     ``supervise`` is the command that starts it where no systemd runs; it must daemonize and write
@@ -128,8 +121,7 @@ class Service:
     drain: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Struct, frozen=True):
     """Somebody who can log in, or (not ``present``) must not; None leaves a field as it is."""
 
     name: str
@@ -141,8 +133,7 @@ class User:
     keys: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(Struct, frozen=True):
     """The relay release to be installed under /opt/vosctl: version, digest and the archive."""
 
     version: str
@@ -150,8 +141,7 @@ class Release:
     archive: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Desired:
+class Desired(Struct, frozen=True):
     """The whole wanted state of one node. ``accounts``: system users without shell and home, each with its group."""
 
     node: str

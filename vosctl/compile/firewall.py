@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from vosctl.compile.desired import File, IpSet, Ruleset
 from vosctl.compile.memo import Memo
@@ -17,8 +17,7 @@ _IPSET = "/usr/sbin/ipset"
 _IPTABLES = {4: "/usr/sbin/iptables", 6: "/usr/sbin/ip6tables"}
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(Struct, frozen=True):
     """One node's packet filter; empty where the firewall is not enabled."""
 
     sets: tuple[IpSet, ...] = ()

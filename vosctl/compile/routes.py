@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from vosctl.compile.desired import File
 from vosctl.compile.memo import Memo
@@ -57,8 +58,7 @@ def vendors(site: Site, node: Node) -> tuple[Vendor, ...]:
     return tuple(_vendors(site, node))
 
 
-@dataclass(frozen=True, slots=True)
-class _Terms:
+class _Terms(Struct, frozen=True):
     gateway: Gateway
     deck: Deck | None
     worth: Decimal

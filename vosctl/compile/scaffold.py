@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from vosctl.compile.text import render
 from vosctl.errors import UsageError
@@ -21,8 +22,7 @@ _FILES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Scaffold:
+class Scaffold(Struct, frozen=True):
     """What is known of a new site: node → host (name or address), login, administrators, and SSH's ports."""
 
     hosts: Mapping[str, str]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
+
+from msgspec import Struct
 
 from vosctl.compile.desired import File, Sysctl
 from vosctl.compile.text import render
@@ -50,8 +51,7 @@ _SMALLEST_BACKLOG = 5000
 _LARGEST_BACKLOG = 300_000
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """A setting and the reason for its value."""
 
     key: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vosctl.site.model import Auth, Budget, Firewall, Gateway
 
@@ -28,8 +29,7 @@ _FLOOR = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(Struct, frozen=True):
     """What one source and its whole network may send; ``path`` is the variable behind the numbers."""
 
     source: Budget

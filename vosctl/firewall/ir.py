@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from vosctl.site.model import Network, PortRange
 
@@ -35,35 +36,30 @@ class Algorithm(Enum):
     KNUTH_MORRIS_PRATT = "kmp"
 
 
-@dataclass(frozen=True, slots=True)
-class Jump:
+class Jump(Struct, frozen=True):
     """Goes on in an own chain and comes back at its end."""
 
     chain: str
 
 
-@dataclass(frozen=True, slots=True)
-class NoTrack:
+class NoTrack(Struct, frozen=True):
     """Keeps the packet out of connection tracking."""
 
 
-@dataclass(frozen=True, slots=True)
-class SetDscp:
+class SetDscp(Struct, frozen=True):
     """Writes a DSCP value, 0 to 63 (RFC 2474)."""
 
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(Struct, frozen=True):
     """Reports the packet and goes on: to netlink listeners of ``group``, or to the kernel's log where it is None."""
 
     prefix: str
     group: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class AddToSet:
+class AddToSet(Struct, frozen=True):
     """Puts the packet's source into a set for ``timeout`` seconds and goes on; a member's time begins again.
 
     ``answered``: the destination address with protocol and port instead, for packets that leave.
@@ -74,16 +70,14 @@ class AddToSet:
     answered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
+class Ports(Struct, frozen=True):
     """Any of the ports; 15 at the most, a range counts twice."""
 
     side: Side
     ranges: tuple[PortRange, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class InSet:
+class InSet(Struct, frozen=True):
     """The packet's source address (``with_port``: address, protocol and source port) is a member, or is not."""
 
     name: str
@@ -91,8 +85,7 @@ class InSet:
     negated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """``text`` begins at byte ``first`` of the packet or later and ends at byte ``last`` or earlier.
 
     Bytes count from the IP header. Kernels before 6.6 let it end up to its own length later.
@@ -105,8 +98,7 @@ class Text:
     algorithm: Algorithm
 
 
-@dataclass(frozen=True, slots=True)
-class Above:
+class Above(Struct, frozen=True):
     """More packets than ``rate`` a second after ``burst``, counted for each source prefix of ``prefix`` bits.
 
     ``name`` is the kernel's table, which keeps its parameters as long as any rule uses it: other
@@ -123,16 +115,14 @@ class Above:
     expire: int
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionsAbove:
+class ConnectionsAbove(Struct, frozen=True):
     """The source prefix of ``prefix`` bits holds more than ``count`` tracked connections."""
 
     count: int
     prefix: int
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """The connection tracking state is one of these (``NEW``, ``RELATED``, ``ESTABLISHED``, ``INVALID``).
 
     ``original``: and the packet goes the way of the connection's first one.
@@ -142,60 +132,51 @@ class State:
     original: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """No more than ``rate`` packets a minute after ``burst``, all sources together; ``rate`` below 60, ``burst`` not 5."""
 
     rate: int
     burst: int
 
 
-@dataclass(frozen=True, slots=True)
-class Flags:
+class Flags(Struct, frozen=True):
     """Of the TCP flags ``examined``, exactly those in ``present`` are set (``FIN``, ``SYN``, ``RST``, ``PSH``, ``ACK``)."""
 
     examined: tuple[str, ...]
     present: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NotSyn:
+class NotSyn(Struct, frozen=True):
     """A TCP segment that does not open a connection."""
 
 
-@dataclass(frozen=True, slots=True)
-class Longer:
+class Longer(Struct, frozen=True):
     """The whole packet, IP header included, has more than ``size`` bytes."""
 
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class ExtraHeaders:
+class ExtraHeaders(Struct, frozen=True):
     """IPv4 options, or an IPv6 extension header: they move the payload away from where it is searched."""
 
 
-@dataclass(frozen=True, slots=True)
-class LeadingBlank:
+class LeadingBlank(Struct, frozen=True):
     """The UDP payload begins with white space (no options or extension headers before it)."""
 
 
-@dataclass(frozen=True, slots=True)
-class IcmpType:
+class IcmpType(Struct, frozen=True):
     """An ICMP (RFC 792) or ICMPv6 (RFC 4443) type."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class HopLimit:
+class HopLimit(Struct, frozen=True):
     """The IPv6 hop limit is exactly this: 255 proves a neighbour (RFC 4861)."""
 
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Dscp:
+class Dscp(Struct, frozen=True):
     """The packet's DSCP is exactly this."""
 
     value: int
@@ -221,16 +202,14 @@ Match = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """The path in the site's YAML that a rule comes from (``vosctl explain`` gives its lines), and its purpose."""
 
     path: str
     purpose: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One rule: all of its conditions hold, so the target applies. ``protocol`` is ``udp``, ``tcp`` or ``icmp``."""
 
     target: Target
@@ -242,8 +221,7 @@ class Rule:
     matches: tuple[Match, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(Struct, frozen=True):
     """An own chain; ``parent`` is the built-in chain that enters it, None for one that rules jump to."""
 
     table: str
@@ -252,8 +230,7 @@ class Chain:
     parent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Struct, frozen=True):
     """All own chains of one address family, 4 or 6."""
 
     family: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
+
+from msgspec import Struct
 
 from vosctl.firewall.budgets import FEWEST_SHARES, Allowance, allowances
 from vosctl.firewall.capacity import strangers_a_second, tracked_connections
@@ -12,8 +13,7 @@ from vosctl.firewall.meter import fitting
 from vosctl.site.model import Address, Auth, Firewall, Gateway, Network, Node, PortRange, Site
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """Everything behind one node's rules, nothing of the rest of the site.
 
     ``peers`` are SIP peers known by their address, ``port_peers`` by address and source port;

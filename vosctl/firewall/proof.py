@@ -8,8 +8,10 @@ simulator does not know is said as that.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vosctl.compile.desired import Desired, Ruleset
 from vosctl.errors import VosctlError
@@ -27,8 +29,7 @@ _NOTHING_KNOWN = Steady(rate=None, held=None)
 _ANY_ADDRESS = {4: ip_network("192.0.2.1"), 6: ip_network("2001:db8::1")}
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """A test of the site's that ends otherwise; ``trace`` is None where it could not be run, for ``reason``."""
 
     probe: Probe
@@ -36,8 +37,7 @@ class Failure:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
+class Obstacle(Struct, frozen=True):
     """Traffic that must pass and may not. ``path`` is where the site names its sender; ``sure``: it does not."""
 
     path: tuple[str, ...]

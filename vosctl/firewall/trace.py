@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import ip_address
+
+from msgspec import Struct
 
 from vosctl.compile.desired import Desired
 from vosctl.errors import VosctlError
@@ -21,8 +22,7 @@ _PROTOCOLS = {"udp": UDP, "tcp": TCP}
 _FATES = {Fate.ACCEPT: Expectation.ACCEPT, Fate.DROP: Expectation.DROP, Fate.RETURN: Expectation.RETURN}
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(Struct, frozen=True):
     """A packet's way through one node. ``verdict`` None: the simulator does not know, and ``unknown`` says why.
 
     ``cause`` is the step of the rule that decides; where that only drops what was sent there, the

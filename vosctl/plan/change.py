@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
+
+from msgspec import Struct
 
 from vosctl.plan.risk import Risk
 from vosctl.plan.traffic import Revision
@@ -40,8 +41,7 @@ class Action(Enum):
     DISABLE = "disable"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One difference between what a node is and what it should be.
 
     ``drift`` says that the node moved by itself (a hand, a reboot) since the last apply, not the
@@ -57,8 +57,7 @@ class Change:
     drift: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """Something wanted that this node is not given, and why.
 
     ``fatal``: it should have it (a packet filter that cannot be loaded, a setting that its kernel lacks),
@@ -72,8 +71,7 @@ class Held:
     fatal: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """Everything that an apply would do to one node.
 
     ``observed`` is the node's digest of the state that the plan was made from: an apply is refused
@@ -87,7 +85,7 @@ class Plan:
     held: tuple[Held, ...] = ()
     observed: str = ""
     refusal: str = ""
-    revisions: tuple[Revision, ...] = field(default=(), compare=False, repr=False)
+    revisions: tuple[Revision, ...] = ()
 
     @property
     def impossible(self) -> tuple[Held, ...]:

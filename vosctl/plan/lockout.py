@@ -8,7 +8,7 @@ that belong to others cannot be seen and are not judged.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from vosctl.compile.desired import Desired
 from vosctl.firewall.refusal import PREFIX

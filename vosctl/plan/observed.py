@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, TypeVar
+
+from msgspec import Struct, field
 
 T = TypeVar("T")
 Raw = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Ability:
+class Ability(Struct, frozen=True):
     """Whether the node can be given a kind of thing; ``reason`` says why not."""
 
     ok: bool = True
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class FileState:
+class FileState(Struct, frozen=True):
     """A file as it is; ``content`` is there when it differs, is not secret and not too long."""
 
     exists: bool
@@ -32,16 +31,14 @@ class FileState:
     content: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class SetState:
+class SetState(Struct, frozen=True):
     """An ipset as the kernel holds it; ``members`` is there when it differs."""
 
     digest: str
     members: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class RulesetState:
+class RulesetState(Struct, frozen=True):
     """One family's own chains.
 
     ``loaded`` is the digest of what vosctl loaded since boot, ``text`` that ruleset's text; ``then``
@@ -55,8 +52,7 @@ class RulesetState:
     text: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SysctlState:
+class SysctlState(Struct, frozen=True):
     """A kernel setting; ``value`` None: this kernel has none; ``held``: it belongs to the host."""
 
     value: str | None
@@ -64,8 +60,7 @@ class SysctlState:
     held: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceState:
+class ServiceState(Struct, frozen=True):
     """A service's state (``running`` or ``stopped``); ``known``: the node has such a service."""
 
     state: str
@@ -73,8 +68,7 @@ class ServiceState:
     known: bool
 
 
-@dataclass(frozen=True, slots=True)
-class UserState:
+class UserState(Struct, frozen=True):
     """A user as it is; ``same``: the node is a directory, which has no users of its own."""
 
     exists: bool
@@ -82,8 +76,7 @@ class UserState:
     fields: Raw
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """Digests (sysctls: values; reloads, restarts: services by file) of what the last apply left on the node."""
 
     revision: str | None = None
@@ -97,8 +90,7 @@ class Applied:
     users: Mapping[str, Raw] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class SshPath:
+class SshPath(Struct, frozen=True):
     """The controller's connection as the node sees it (sshd's SSH_CONNECTION)."""
 
     client: IPv4Address | IPv6Address
@@ -120,8 +112,7 @@ class SshPath:
             return None
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(Struct, frozen=True):
     """The whole observed state of one node, as far as the wanted state asked for it."""
 
     digest: str
@@ -144,8 +135,8 @@ class Observed:
     recovered: str = ""
     lacks: str = ""
     users: Mapping[str, UserState] = field(default_factory=dict)
-    login: str = field(default="", compare=False)
-    ssh: SshPath | None = field(default=None, compare=False)
+    login: str = ""
+    ssh: SshPath | None = None
 
     @property
     def is_machine(self) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vosctl.compile.desired import Desired, IpSet, Ruleset
 from vosctl.firewall.analysis.compare import compare
@@ -12,8 +14,7 @@ from vosctl.plan.observed import Observed
 _MOST = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
+class Revision(Struct, frozen=True):
     """One family's filter before and after, each with its sets."""
 
     old: Ruleset

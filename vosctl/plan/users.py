@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+
+from msgspec.structs import asdict
 
 from vosctl.compile.desired import Desired, User
 from vosctl.plan.change import Action, Change, Held, Kind

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from time import monotonic
 from typing import Any
 from uuid import uuid4
+
+from msgspec import Struct
 
 from vosctl.compile.desired import Desired
 from vosctl.errors import HostError, LockedError, RolledBackError, UnreachableError, VosctlError
@@ -36,8 +37,7 @@ class Stage(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Apply:
+class Apply(Struct, frozen=True):
     """Inspect, plan, apply, confirm.
 
     ``accepts`` says of a node's name and the digest of its state whether a plan made earlier still holds.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from vosctl.push.host import Host
 from vosctl.push.operations import failure, request, without_op
@@ -11,8 +12,7 @@ from vosctl.push.result import HostResult, Status
 from vosctl.site.model import Address, Network
 
 
-@dataclass(frozen=True, slots=True)
-class Ban:
+class Ban(Struct, frozen=True):
     """Bans a network for ``seconds`` (None: until a person takes it back)."""
 
     network: Network
@@ -42,8 +42,7 @@ class Ban:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Unban:
+class Unban(Struct, frozen=True):
     """Takes the ban of a network back."""
 
     network: Network

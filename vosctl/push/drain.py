@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any
+
+from msgspec import Struct
 
 from vosctl.push.host import Host
 from vosctl.push.operations import failure, request, without_op
@@ -14,8 +15,7 @@ from vosctl.push.session import Session
 PAUSE = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Drain:
+class Drain(Struct, frozen=True):
     """Drains, or with ``undo`` takes it back. ``wait``: seconds to wait for the calls to end, None does not wait."""
 
     undo: bool = False

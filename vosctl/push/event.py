@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from uuid import uuid4
+
+from msgspec import Struct, field
 
 from vosctl.push.result import HostResult, Status
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     """Something that happened; ``time`` is in seconds of the Unix epoch."""
 
     name: ClassVar[str] = "event"
-    time: float = field(default_factory=time.time, compare=False)
+    time: float = field(default_factory=time.time)
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted(Event):
+class RunStarted(Event, frozen=True):
     """A command begins with these nodes. ``run`` tells runs apart."""
 
     name: ClassVar[str] = "run_started"
@@ -31,11 +30,10 @@ class RunStarted(Event):
     nodes: tuple[str, ...]
     holder: str = ""
     revision: str | None = None
-    run: str = field(default_factory=lambda: uuid4().hex, compare=False)
+    run: str = field(default_factory=lambda: uuid4().hex)
 
 
-@dataclass(frozen=True, slots=True)
-class BatchStarted(Event):
+class BatchStarted(Event, frozen=True):
     """The nodes of a batch are going to be changed; ``number`` counts from 1."""
 
     name: ClassVar[str] = "batch_started"
@@ -44,16 +42,14 @@ class BatchStarted(Event):
     nodes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HostStarted(Event):
+class HostStarted(Event, frozen=True):
     """Work on a node begins."""
 
     name: ClassVar[str] = "host_started"
     node: str
 
 
-@dataclass(frozen=True, slots=True)
-class HostStep(Event):
+class HostStep(Event, frozen=True):
     """A node is at a step (``connect``, ``inspect``, ``files``, …); ``of`` is 0 where it is not known."""
 
     name: ClassVar[str] = "host_step"
@@ -63,8 +59,7 @@ class HostStep(Event):
     of: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Confirmed(Event):
+class Confirmed(Event, frozen=True):
     """A node was reached anew after its change and keeps it; ``id`` is the apply's in its history."""
 
     name: ClassVar[str] = "confirmed"
@@ -72,8 +67,7 @@ class Confirmed(Event):
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class RolledBack(Event):
+class RolledBack(Event, frozen=True):
     """A node went back to what it ran before, or (``ok`` false) was to and could not be made to."""
 
     name: ClassVar[str] = "rolled_back"
@@ -82,8 +76,7 @@ class RolledBack(Event):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class HostFinished(Event):
+class HostFinished(Event, frozen=True):
     """A node's operation came to its end. A later ``rolled_back`` may take the whole batch back."""
 
     name: ClassVar[str] = "host_finished"
@@ -95,8 +88,7 @@ class HostFinished(Event):
         return self.result.node
 
 
-@dataclass(frozen=True, slots=True)
-class GateChecked(Event):
+class GateChecked(Event, frozen=True):
     """A health gate was looked at on a node after its batch; ``why`` says what is wrong where it does not hold."""
 
     name: ClassVar[str] = "gate"
@@ -106,16 +98,14 @@ class GateChecked(Event):
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Pausing(Event):
+class Pausing(Event, frozen=True):
     """Nothing is being changed for so many seconds."""
 
     name: ClassVar[str] = "pausing"
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class GoingBack(Event):
+class GoingBack(Event, frozen=True):
     """The changed nodes of a batch are put back."""
 
     name: ClassVar[str] = "going_back"
@@ -124,8 +114,7 @@ class GoingBack(Event):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped(Event):
+class Stopped(Event, frozen=True):
     """The run ends in this batch; the nodes that are ``left`` are not touched."""
 
     name: ClassVar[str] = "stopped"
@@ -134,8 +123,7 @@ class Stopped(Event):
     left: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Recap(Event):
+class Recap(Event, frozen=True):
     """The run's end, always the last event. ``results`` is empty where it was interrupted."""
 
     name: ClassVar[str] = "recap"

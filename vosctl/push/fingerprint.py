@@ -8,9 +8,11 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from functools import partial
 from typing import Any
+
+from msgspec import to_builtins
+from msgspec.structs import asdict
 
 from vosctl.compile.desired import Desired
 from vosctl.push.schedule import Batch
@@ -42,7 +44,7 @@ class Fingerprint:
     def of_site(self, desired: Mapping[str, Desired], batches: Iterable[Batch] = ()) -> str:
         """Return the fingerprint of what all nodes should be, and of how they are reached."""
         nodes = {name: _digests(desired[name]) for name in sorted(desired)}
-        words = [[list(batch.nodes), asdict(batch.rollout)] for batch in batches]
+        words = [[list(batch.nodes), to_builtins(batch.rollout)] for batch in batches]
         return self.of(json.dumps([nodes, words], sort_keys=True, default=str))
 
 

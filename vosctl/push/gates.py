@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vosctl.compile.desired import Desired, Hook, IpSet, Ruleset
 from vosctl.errors import HostError
@@ -32,8 +34,7 @@ def patient(options: PushOptions, gates: Sequence[Gate]) -> PushOptions:
     return replace(options, timeout=max(options.timeout, slowest + _MARGIN))
 
 
-@dataclass(frozen=True, slots=True)
-class CountCalls:
+class CountCalls(Struct, frozen=True):
     """Counts a node's calls, before its batch is changed."""
 
     def __call__(self, host: Host) -> HostResult:
@@ -42,8 +43,7 @@ class CountCalls:
         return host.result(Status.OK, report={"calls": answer.get("calls")})
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(Struct, frozen=True):
     """Holds a node against the gates; ``calls`` are those it had before."""
 
     gates: tuple[Gate, ...]

@@ -6,11 +6,13 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from vosctl.errors import VosctlError
 from vosctl.push.result import HostResult, Status
@@ -21,8 +23,7 @@ _NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}\.json")
 DONE = frozenset({Status.OK.value, Status.CHANGED.value})
 
 
-@dataclass(slots=True)
-class Run:
+class Run(Struct):
     """One run of apply.
 
     ``batches``: node names; ``nodes``: each one's status (``untouched`` until it has one);
@@ -93,8 +94,7 @@ class Journal:
         return []
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(Struct):
     """The file of one run that goes on."""
 
     path: Path
@@ -121,7 +121,7 @@ class Entry:
 
     def write(self) -> None:
         """Replace the file atomically; raise OSError."""
-        words = {"format": FORMAT, **{name: getattr(self.run, name) for name in self.run.__slots__}}
+        words = {"format": FORMAT, **asdict(self.run)}
         new = self.path.with_suffix(".new")
         new.write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
         new.replace(self.path)

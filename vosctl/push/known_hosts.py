@@ -8,11 +8,11 @@ import os
 import shlex
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 import paramiko
+from msgspec import Struct, field
 from paramiko.hostkeys import HostKeyEntry, HostKeys, InvalidHostKey
 
 from vosctl.errors import UnreachableError
@@ -31,8 +31,7 @@ _CERTIFICATES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """A key in known_hosts, the names it stands for, and the file and line that say so."""
 
     key: paramiko.PKey
@@ -40,8 +39,7 @@ class Known:
     where: str
 
 
-@dataclass(slots=True)
-class _File:
+class _File(Struct):
     """One known_hosts file: plain names in an index, hashed names and patterns in a list."""
 
     plain: dict[str, list[Known]] = field(default_factory=dict)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vosctl.errors import HostError, UnreachableError
 from vosctl.plan.printable import printable
@@ -25,8 +26,7 @@ SLOW = "give it longer with --timeout, or look at the node's load"
 _NOISE = "look at what the login prints: ssh NODE true"
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(Struct, frozen=True):
     """How to become root on a node: ``become`` is whether sudo is asked; ``timeout`` in seconds."""
 
     become: bool

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from vosctl.compile.desired import Desired
 from vosctl.errors import HostError, UnreachableError, VosctlError
@@ -20,8 +21,7 @@ from vosctl.push.result import HostResult, Status
 from vosctl.push.session import Session
 
 
-@dataclass(frozen=True, slots=True)
-class Inspect:
+class Inspect(Struct, frozen=True):
     """Makes the plan and stops."""
 
     desired: Mapping[str, Desired]
@@ -35,8 +35,7 @@ class Inspect:
         return host.result(Status.CHANGED if plan else Status.OK, report=busy(observed))
 
 
-@dataclass(frozen=True, slots=True)
-class Drift:
+class Drift(Struct, frozen=True):
     """Makes the plan and keeps what moved on the node."""
 
     desired: Mapping[str, Desired]
@@ -49,8 +48,7 @@ class Drift:
         return host.result(Status.CHANGED if host.plan else Status.OK, report=report)
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """Asks for the status and, in the same exchange, what moved and what the site would change."""
 
     desired: Mapping[str, Desired]
@@ -84,8 +82,7 @@ def _checked(host: Host, session: Session, plan: Plan) -> dict[str, Any]:
     return {"moved": answer["moved"], "last": answer["applied"]}
 
 
-@dataclass(frozen=True, slots=True)
-class Confirm:
+class Confirm(Struct, frozen=True):
     """Confirms what waits for it."""
 
     def __call__(self, host: Host) -> HostResult:
@@ -98,8 +95,7 @@ class Confirm:
         return host.result(Status.CHANGED, report={"id": pending["id"]})
 
 
-@dataclass(frozen=True, slots=True)
-class Rollback:
+class Rollback(Struct, frozen=True):
     """Puts the node back: what is pending, else what the last apply changed.
 
     ``drain``: calls that would be cut off are waited for.
@@ -122,8 +118,7 @@ class Rollback:
         return host.result(Status.ROLLED_BACK, report=without_op(answer))
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """Asks for ``status``, ``facts``, ``calls``, ``counters``, ``bans`` or ``history``."""
 
     what: str
@@ -142,8 +137,7 @@ class Ask:
         return _masked(without_op(answer)) if self.what == "status" else without_op(answer)
 
 
-@dataclass(frozen=True, slots=True)
-class Follow(Ask):
+class Follow(Ask, frozen=True):
     """Asks again and again over one connection, ``pause`` seconds apart, until the run is interrupted.
 
     ``heard`` gets each answer, from the thread of its node.

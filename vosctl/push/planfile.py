@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from vosctl.errors import VosctlError
 from vosctl.plan.change import Plan
@@ -17,8 +19,7 @@ FORMAT = 1
 KIND = "vosctl plan"
 
 
-@dataclass(frozen=True, slots=True)
-class PlanFile:
+class PlanFile(Struct, frozen=True):
     """What ``vosctl plan --out`` writes.
 
     ``fingerprint`` is that of the wanted states and of the batches, the ``observed`` of each node that
@@ -56,7 +57,7 @@ def shown(plans: Mapping[str, Plan]) -> dict[str, Any]:
 
 def write(path: Path, plan: PlanFile) -> None:
     """Write a plan file, readable for its owner only; raise VosctlError."""
-    words = {"kind": KIND, "format": FORMAT, **{name: getattr(plan, name) for name in PlanFile.__slots__}}
+    words = {"kind": KIND, "format": FORMAT, **asdict(plan)}
     try:
         path.touch(mode=0o600, exist_ok=True)
         path.write_text(json.dumps(words, indent=2, sort_keys=True) + "\n", encoding="utf-8")

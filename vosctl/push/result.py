@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct, field
 
 from vosctl.errors import VosctlError
 from vosctl.plan.change import Plan
@@ -22,8 +23,7 @@ class Status(Enum):
     UNTOUCHED = "untouched"
 
 
-@dataclass(frozen=True, slots=True)
-class HostResult:
+class HostResult(Struct, frozen=True):
     """The outcome for one node.
 
     - ``plan`` is there as soon as a plan could be made, also when the apply then failed.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vosctl.errors import HostError, RolledBackError, UnreachableError
 from vosctl.push import gates, operations
@@ -33,8 +35,7 @@ Results = dict[str, HostResult]
 _BAD = frozenset({Status.FAILED, Status.UNREACHABLE, Status.ROLLED_BACK})
 
 
-@dataclass(frozen=True, slots=True)
-class RollOut:
+class RollOut(Struct, frozen=True):
     """A run over batches. ``entry`` is the journal's, None where there is none."""
 
     site: Site
@@ -143,8 +144,7 @@ class RollOut:
             self.entry.note(results)
 
 
-@dataclass(frozen=True, slots=True)
-class GoBack:
+class GoBack(Struct, frozen=True):
     """Takes a node's apply back, whether or not it was confirmed."""
 
     identities: Mapping[str, str]
@@ -170,8 +170,7 @@ class GoBack:
         raise RolledBackError(host.name, f"{reason}; the node was put back", hint="vosctl history shows it")
 
 
-@dataclass(frozen=True, slots=True)
-class _Memory:
+class _Memory(Struct, frozen=True):
     """Remembers for the journal how nodes came out, as soon as they did."""
 
     entry: Entry
@@ -182,8 +181,7 @@ class _Memory:
             self.entry.run.nodes[event.node] = event.result.status.value
 
 
-@dataclass(frozen=True, slots=True)
-class _Gates:
+class _Gates(Struct, frozen=True):
     """Hands on what gates found; the nodes' own start and end were told with the apply."""
 
     stream: Stream

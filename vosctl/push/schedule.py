@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vosctl.site.model import Site
 from vosctl.site.rollout import Order, Rollout, Size
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """Nodes that are changed together, and the rollout that says what must hold afterwards."""
 
     nodes: tuple[str, ...]
     rollout: Rollout
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(Struct, frozen=True):
     """What the command line says instead of the plays; None leaves it to them.
 
     ``health`` False leaves the gates out. ``seed`` is that of ``Order.SHUFFLE``.

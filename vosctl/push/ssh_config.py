@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 import threading
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from msgspec import Struct
 
 from vosctl.errors import UsageError
 from vosctl.push.options import PushOptions
@@ -27,8 +28,7 @@ MAX_JUMPS = 16
 _YES = ("yes", "true")
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """One SSH server and how to log in there. Times are in seconds.
 
     - ``known_as``: the name in known_hosts; ``principal``: the name in a host certificate.

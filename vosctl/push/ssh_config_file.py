@@ -6,8 +6,9 @@ import glob
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from vosctl.errors import UsageError
 
@@ -18,8 +19,7 @@ _RAW = frozenset({"proxycommand", "localcommand", "remotecommand", "knownhostsco
 _KEYWORD = re.compile(r'[ \t]*(?:"([^"]*)"|([^\s="]+))[ \t]*=?[ \t]*')
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One setting: its keyword in lower case, its words, and the file and line that it stands on."""
 
     path: Path
@@ -38,8 +38,7 @@ class Line:
         return UsageError(f"{self.where}: {message}", hint=hint or "man ssh_config says what may stand here")
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(Struct, frozen=True):
     """Reads files; ``base`` is where relative Includes lie, ``home`` what ``~`` stands for."""
 
     base: Path

@@ -7,8 +7,9 @@ import re
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from vosctl.push.ssh_config_file import Line, split
 from vosctl.push.ssh_config_rules import FOLLOWED, LISTS, check, listed, matches
@@ -17,8 +18,7 @@ EXEC_LIMIT = 10.0
 _UNSUPPORTED = ("canonical", "localnetwork", "tagged", "sessiontype", "command", "version")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """Who wants to go where: ``host`` as given, ``user`` and ``port`` if they are chosen already."""
 
     host: str
@@ -28,8 +28,7 @@ class Target:
     home: Path
 
 
-@dataclass(slots=True)
-class Settings:
+class Settings(Struct):
     """The lines that apply to a target: one a keyword, several for lists."""
 
     target: Target

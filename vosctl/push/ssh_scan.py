@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import paramiko
+from msgspec import Struct
 
 from vosctl.errors import VosctlError
 from vosctl.push.options import PushOptions
@@ -22,8 +22,7 @@ KINDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class HostKey:
+class HostKey(Struct, frozen=True):
     """A key that a host showed. ``state`` is known, new, changed or revoked; ``where`` is what known_hosts has."""
 
     endpoint: Endpoint
@@ -47,8 +46,7 @@ class HostKey:
         return str(self.key.fingerprint)
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(Struct, frozen=True):
     """What one node showed: keys, or why there are none. ``jump`` names a jump host that is not known itself."""
 
     node: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from vosctl.push.known_hosts import KnownHosts
 from vosctl.push.options import PushOptions
@@ -10,8 +10,7 @@ from vosctl.push.ssh_config import SshConfig
 from vosctl.push.ssh_keys import Keys
 
 
-@dataclass(frozen=True, slots=True)
-class SshShared:
+class SshShared(Struct, frozen=True):
     """What all connections of a run share: parsed files and options."""
 
     options: PushOptions

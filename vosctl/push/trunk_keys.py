@@ -5,8 +5,9 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from vosctl.push.host import Host
 from vosctl.push.operations import failure, request, without_op
@@ -22,8 +23,7 @@ def new_salt() -> Secret:
     return Secret(secrets.token_hex(_SALT_BYTES))
 
 
-@dataclass(frozen=True, slots=True)
-class AskKeys:
+class AskKeys(Struct, frozen=True):
     """Asks a node's relay for its trunks' keys, fingerprinted under ``salt``."""
 
     salt: Secret

@@ -6,8 +6,9 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
+
+from msgspec.structs import asdict
 
 from vosctl.compile.desired import Desired
 from vosctl.plan.observed import Observed

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
+
+from msgspec import Struct
 
 from vosctl.rates.engine.rated import UNIT
 from vosctl.rates.engine.rating import Rating, survey
@@ -19,8 +20,7 @@ _NEEDED = ("customer", "vendor", "customer_prefix", "customer_destination", "dur
 _MINUTE_MS = 60_000
 
 
-@dataclass(frozen=True, slots=True)
-class Actual:
+class Actual(Struct, frozen=True):
     """Answered calls of one customer, vendor or prefix; amounts are exact, in the site's currency, without taxes.
 
     ``unpriced`` are calls of which one side has no rate; they and theirs are in no amount. ``deviation`` is how much

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vosctl.rates.billing import divide
 from vosctl.site.decks import Deck, Rate, Rates, Rounding, in_force
@@ -14,8 +16,7 @@ from vosctl.site.decks import Deck, Rate, Rates, Rounding, in_force
 MARGIN, MARKUP, AMOUNT = "margin", "markup", "amount"
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
+class Goal(Struct, frozen=True):
     """The profit that is wanted: ``margin`` in per cent of the price, ``markup`` of the cost, ``amount`` a minute."""
 
     kind: str
@@ -38,8 +39,7 @@ class Goal:
         return f"{self.size:f} a minute" if self.kind == AMOUNT else f"a {self.kind} of {self.size:f} %"
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """How customers' rates are made: the goal, how they are rounded, whether the dearest vendor counts, and increments.
 
     ``increment`` None takes over the vendor's first period and cycle, in seconds.
@@ -51,8 +51,7 @@ class Wish:
     increment: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """A customer's row, and the vendor's row that it was made from with the deck that has it."""
 
     rate: Rate

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import ROUND_05UP, ROUND_DOWN, Context, Decimal, Inexact, Rounded
 from fractions import Fraction
+
+from msgspec import Struct
 
 from vosctl.site.decks import CALL, Rate, Rounding
 
@@ -17,8 +18,7 @@ _EXACT = Context(prec=1000, traps=[Inexact, Rounded])
 _WIDE = Context(prec=1000)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One step of the arithmetic: what it is, how it was worked out, and the exact amount after or of it."""
 
     what: str
@@ -26,8 +26,7 @@ class Line:
     amount: Fraction
 
 
-@dataclass(frozen=True, slots=True)
-class Bill:
+class Bill(Struct, frozen=True):
     """A call's price with the steps that lead to it; ``seconds`` are those charged for, whole cycles."""
 
     lines: tuple[Line, ...]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil
+
+from msgspec import Struct
 
 DAYS = 30
 CALL_SECONDS = Decimal(180)
 _MINUTE, _DAY = 60, 86400
 
 
-@dataclass(frozen=True, slots=True)
-class Business:
+class Business(Struct, frozen=True):
     """What a month costs whatever is sold, and what traffic earns.
 
     ``fixed`` is a month's money; ``profit`` money a minute; ``call_seconds`` what an answered call
@@ -42,8 +42,7 @@ class Business:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class BreakEven:
+class BreakEven(Struct, frozen=True):
     """The traffic of a month at which profit is nought; all exact."""
 
     minutes: Fraction

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+
+from msgspec import Struct
 
 from vosctl.site.decks import Deck, Rate
 
@@ -33,8 +34,7 @@ class Kind(Enum):
     TERMS = "terms"
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """One row before and now; ``terms`` are the fields of ``Rate`` that differ."""
 
     kind: Kind

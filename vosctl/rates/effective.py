@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Context, Decimal
 from fractions import Fraction
 from math import ceil
 from typing import Protocol
 
+from msgspec import Struct
+
 _PRECISE = Context(prec=40)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Increment:
+class Increment(Struct, frozen=True, order=True):
     """``first``/``cycle`` in seconds: the first stretch is charged in full, then begun cycles."""
 
     first: int
@@ -42,8 +42,7 @@ class Spread(Protocol):
     def __str__(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(Struct, frozen=True):
     """Calls by duration in seconds: how many lasted so long. Calls of no length were not answered and do not count."""
 
     calls: Mapping[Decimal, int]
@@ -74,8 +73,7 @@ class Measured:
         return f"{self.count:,} answered call{'' if self.count == 1 else 's'}"
 
 
-@dataclass(frozen=True, slots=True)
-class Exponential:
+class Exponential(Struct, frozen=True):
     """Durations that end at any moment alike (memoryless), the usual first guess where only the ACD is known.
 
     P(duration > t) = e^(−t/mean); worked out in decimals to 40 digits.
@@ -100,8 +98,7 @@ class Exponential:
         return "an exponential spread of durations"
 
 
-@dataclass(frozen=True, slots=True)
-class Effective:
+class Effective(Struct, frozen=True):
     """An increment over a spread: seconds charged a call, the rate a minute spoken, and how much more that is."""
 
     increment: Increment

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+
+from msgspec import Struct
 
 from vosctl.rates.guard import governing, lock, loss
 from vosctl.rates.route import Seller, Vendor, route
 from vosctl.site.decks import Rate
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(Struct, frozen=True):
     """A prefix that loses with a vendor: ``amount`` a minute, negative, in the site's currency.
 
     ``first``: the vendor is the one that is tried first; else it carries calls that others before it could not.

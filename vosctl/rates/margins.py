@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from statistics import median_low
+
+from msgspec import Struct
 
 from vosctl.rates.billing import sixty_times
 from vosctl.rates.quote import share
@@ -17,8 +18,7 @@ from vosctl.site.decks import Rate
 _MINUTE = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Margin:
+class Margin(Struct, frozen=True):
     """A prefix of a group and the vendor that would carry it (None: nobody may), with its ``locked`` reason if asked for.
 
     ``price`` and ``cost`` are exact, in the site's currency without taxes, for a minute or the call asked about.
@@ -54,8 +54,7 @@ class Margin:
         return self.profit is not None and self.profit < 0
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """At which moment, for a call of how many seconds (None: the rate a minute), and with which vendor (None: the first)."""
 
     when: datetime
@@ -94,8 +93,7 @@ def _amount(rate: Rate, worth: Decimal, seconds: Decimal | None) -> Fraction:
     return Fraction(sixty_times(rate, seconds)) * Fraction(worth) / _MINUTE
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """Margins of one customer or vendor: how many, how many that nobody carries and that lose, and how they are spread."""
 
     name: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+
+from msgspec import Struct
 
 from vosctl.rates.billing import Bill, itemize
 from vosctl.site.decks import CALL, Account, Deck, Package, Rate, Rates
@@ -13,8 +14,7 @@ from vosctl.site.decks import CALL, Account, Deck, Package, Rate, Rates
 _ZERO = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """Who calls: a rate group, an account (whose group it then is), the caller's own number (digits)."""
 
     group: str | None = None
@@ -22,16 +22,14 @@ class Caller:
     number: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
+class Used(Struct, frozen=True):
     """What the calendar month held before the call: minutes billed by the deck, seconds left of packages."""
 
     minutes: Decimal = _ZERO
     package_seconds: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(Struct, frozen=True):
     """A call under one deck: the row, the bill in the deck's currency, and the amount in the site's."""
 
     source: str

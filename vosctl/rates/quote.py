@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from vosctl.rates.billing import divide
 from vosctl.rates.pricing import Caller, Price, Used, account_of, in_site_currency, price, prices
@@ -15,8 +17,7 @@ from vosctl.site.decks import Deck, Rates
 from vosctl.site.routing import Routing
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A call to ask about: digits dialled, the moment it begins (UTC), its seconds, and what the month held before."""
 
     number: str
@@ -25,8 +26,7 @@ class Call:
     used: Used = field(default_factory=Used)
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(Struct, frozen=True):
     """A vendor for the call: what it costs (None: no rate), why it is locked ("": it is not), what is earned.
 
     ``profit`` is in the site's currency and without taxes, which nobody earns.
@@ -45,8 +45,7 @@ class Side:
         return self.price is not None and not self.locked
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(Struct, frozen=True):
     """The call's prices to the caller, the cheapest first, which is charged; and the vendors, those that may carry it first."""
 
     call: Call

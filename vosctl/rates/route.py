@@ -7,9 +7,10 @@ trunk leads to, then by name. Route files (vosctl.rates.routing) are compiled to
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+
+from msgspec import Struct
 
 from vosctl.rates.billing import charge
 from vosctl.rates.guard import governing, lock, minute_rate
@@ -30,8 +31,7 @@ _ONE = Decimal(1)
 _NOTHING = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Vendor:
+class Vendor(Struct, frozen=True):
     """A routing gateway: ``via`` is the trunk whose other end has it, None for the node's own.
 
     ``worth`` is what one unit of its deck's currency is in the site's.
@@ -45,8 +45,7 @@ class Vendor:
     worth: Decimal = _ONE
 
 
-@dataclass(frozen=True, slots=True)
-class Seller:
+class Seller(Struct, frozen=True):
     """A customers' group with what one unit of its deck's currency is in the site's, and the node's routing."""
 
     deck: Deck
@@ -54,8 +53,7 @@ class Seller:
     routing: Routing = DEFAULT_ROUTING
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Struct, frozen=True):
     """A vendor for a call: its rate (None: it has none), why it is locked ("": it is not), whether it is open now.
 
     ``tied``: it ranks as the one before it, and their weights decide between them.
@@ -68,8 +66,7 @@ class Offer:
     open: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """What the customer pays, by the row of which prefix, and all vendors in order."""
 
     prefix: str

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass
 from decimal import Decimal
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from vosctl.rates.engine.rated import UNIT_PLACES
 from vosctl.rates.engine.rating import Rating, survey
@@ -18,8 +20,7 @@ _SUMS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Earned:
+class Earned(Struct, frozen=True):
     """Sums over calls: ``unpriced`` of them lack one side's amount and are in neither; money in 10^-8, without taxes."""
 
     calls: int = 0
@@ -37,8 +38,7 @@ class Earned:
         return Earned(*(one + two for one, two in zip(astuple(self), astuple(other), strict=True)))
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One customer, vendor or destination: what was earned, and what would have been."""
 
     name: str

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vosctl.compile.routes import sellers, vendors
 from vosctl.rates.guard import ALIKE, margin, minute_rate, profit
@@ -21,8 +23,7 @@ Amounts = tuple[Decimal | None, Decimal | None, Decimal | None]
 """A vendor's cost a minute, profit and margin in per cent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """A vendor: what a minute costs, earns and leaves in per cent, in the site's currency (None: nobody knows)."""
 
     vendor: str
@@ -44,8 +45,7 @@ class Choice:
         return self.open and not self.locked
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(Struct, frozen=True):
     """A group's way to a number; ``rate`` is the customer's a minute, None where the group does not sell it."""
 
     group: str

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
@@ -14,8 +14,7 @@ from vosctl.site.blame import Origin
 from vosctl.site.tree import Mark
 
 
-@dataclass(frozen=True, slots=True)
-class Blamed:
+class Blamed(Struct, frozen=True):
     """A variable's value (secrets masked), where it stands and since which commit; None for no git's file."""
 
     path: str

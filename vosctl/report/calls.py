@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from msgspec import Struct
 from rich.table import Table
 from rich.text import Text
 
@@ -22,8 +22,7 @@ _COLUMNS = ("node", "call", "age", "leg", "codec", "key", *_FIGURE_COLUMNS[1:], 
 _LEAST = {"media from": 112, "key": 96, "node": 96, "codec": 88}
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
+class Threshold(Struct, frozen=True):
     """From where on a figure is no longer good, and from where on it is bad."""
 
     fair: float
@@ -47,8 +46,7 @@ THRESHOLDS = {
 _MOS_FAIR, _MOS_BAD = 4.03, 3.6
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """Which calls are shown, and in what order.
 
     ``name`` is a gateway or trunk, ``text`` a part of the call-id, ``poor`` keeps calls with a figure that is no

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -24,8 +24,7 @@ _EVERYBODY = {"0.0.0.0": "everybody", "::": "everybody"}  # noqa: S104  nothing 
 _UNITS = ("", "k", "M", "G", "T")
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """Which rules are shown: ``every`` also those that no packet met; ``top`` how many at most (0: all)."""
 
     every: bool = False

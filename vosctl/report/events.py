@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from typing import Any
 
 from vosctl.plan.printable import printable
@@ -36,7 +35,7 @@ def as_dict(event: Event, *, run: str = "") -> dict[str, Any]:
         nodes = {name: words_of(result) for name, result in event.results.items()}
         ending = {"exit_code": event.exit_code, "seconds": round(event.seconds, 3)}
         return {**found, **ending, "interrupted": event.interrupted, "counts": event.counts, "nodes": nodes}
-    own = {each.name: getattr(event, each.name) for each in fields(event) if each.name != "time"}
+    own = {name: getattr(event, name) for name in event.__struct_fields__ if name != "time"}
     return {**found, **{name: list(v) if isinstance(v, tuple) else v for name, v in own.items()}}
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vosctl.plan.risk import Risk
 from vosctl.review.model import Area, Finding
@@ -32,8 +34,7 @@ _GUARD = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Owners:
+class Owners(Struct, frozen=True):
     """Which nodes have a gateway of a name, in the old site and in the new one."""
 
     old: Mapping[str, frozenset[str]]

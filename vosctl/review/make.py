@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vosctl.compile.desired import Desired
 from vosctl.compile.site import compile_site
@@ -23,8 +25,7 @@ from vosctl.site.written import Places
 _ORDER = list(Area)
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
+class Revision(Struct, frozen=True):
     """A revision of a site as it was read: ``name`` is what the operator calls it."""
 
     name: str
@@ -91,8 +92,7 @@ def _whole(name: str, old: Site, new: Site) -> NodeReview:
     return NodeReview(name, State.NEW if came else State.GONE, (finding,))
 
 
-@dataclass(frozen=True, slots=True)
-class _Making:
+class _Making(Struct, frozen=True):
     old: Revision
     new: Revision
     same: Sameness

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from enum import Enum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vosctl.plan.risk import Level, Risk
 from vosctl.site.tree import Mark
@@ -35,8 +37,7 @@ class State(Enum):
     SAME = "same"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that changes: what it is about, in words, and why to look twice.
 
     ``mark`` is the line that says it, in the new revision, or in the old one with ``gone``;
@@ -61,8 +62,7 @@ class Finding:
         return f"{self.subject}: {self.text}" if self.subject else self.text
 
 
-@dataclass(frozen=True, slots=True)
-class NodeReview:
+class NodeReview(Struct, frozen=True):
     """One node: what became of it, and all that changes for it."""
 
     name: str
@@ -70,8 +70,7 @@ class NodeReview:
     findings: tuple[Finding, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Review:
+class Review(Struct, frozen=True):
     """Two revisions of a site held against each other; ``old`` and ``new`` are what the operator calls them."""
 
     old: str

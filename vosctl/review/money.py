@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vosctl.compile.desired import Desired
 from vosctl.compile.routes import PATH, source
@@ -17,8 +18,7 @@ from vosctl.site.clock import now
 from vosctl.site.model import Node, Site
 
 
-@dataclass(frozen=True, slots=True)
-class Ends:
+class Ends(Struct, frozen=True):
     """A node in its site, and what it is compiled to."""
 
     site: Site

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from vosctl.site.model import Node, Site
 from vosctl.site.tree import Mark
@@ -25,7 +26,7 @@ class Sameness:
             return True
         if type(old) is not type(new):
             return False
-        if isinstance(old, Mapping) or is_dataclass(old):
+        if isinstance(old, (Mapping, Struct)):
             return self._once(old, new)
         if isinstance(old, tuple):
             return len(old) == len(new) and all(map(self, old, new))
@@ -42,7 +43,7 @@ class Sameness:
         return old.keys() == new.keys() and all(self(old[name], new[name]) for name in old)
 
     def _fields(self, old: Any, new: Any) -> bool:
-        return all(self(getattr(old, each.name), getattr(new, each.name)) for each in fields(old))
+        return all(self(getattr(old, name), getattr(new, name)) for name in old.__struct_fields__)
 
 
 def affected(old: Site, new: Site, same: Sameness) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from vosctl.errors import UsageError
 from vosctl.site.model import Encryption, Key, Site, Trunk
@@ -14,8 +15,7 @@ KEYED = (Encryption.XOR, Encryption.RC4, Encryption.AES128)
 """Modes whose keys are the site's; SRTP agrees on them itself, call by call."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """A trunk to rotate; ``age`` is its key's, None where nobody wrote when it was made."""
 
     trunk: Trunk

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vosctl.compile.desired import Desired, Release
 from vosctl.compile.site import compile_site
@@ -34,14 +36,13 @@ class RotationError(VosctlError):
         self.exit_code = exit_code(self.results) or code
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """What the ends hold: how many ``calls`` by end and key id, suspected key ``mismatches`` by end, what is ``wrong``."""
 
     calls: Mapping[str, Mapping[str, int]]
     mismatches: Mapping[str, int]
     wrong: Sequence[str]
-    results: Results = field(repr=False)
+    results: Results
 
     def holding(self, kids: Sequence[str]) -> int:
         """Return how many calls hold one of these keys, at the end that has the most of them."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from vosctl.rotation.state import State, Step
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """Something happened in a rotation: ``what`` is begun, written, applied, verified, done, waiting, undone or ended.
 
     ``calls``: by end and key id; ``report``: of a rotation that ended; ``words`` are for people and hold no secret.
@@ -32,8 +32,7 @@ class Watcher(Protocol):
         """Be told what happened; what it raises ends the run where it stands."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(Struct, frozen=True):
     """How a rotation is done. Times are in seconds.
 
     - ``wait``: how long to wait for calls on the old key to end; None: the longest call that the gateways allow.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from vosctl.errors import UsageError
 from vosctl.site.inventory.load import Inventory
@@ -21,8 +22,7 @@ from vosctl.vault.work import VaultFile, open_file
 Change = Callable[[Document], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """The file that a trunk is written in, and the one that its key is (the same, often)."""
 
     trunk: Path
@@ -70,8 +70,7 @@ def _marks(inventory: Inventory, kind: str, name: str) -> Iterator[Mark]:
             yield mark if not source.inline else Mark(f"{mark} (inline)", mark.line, mark.column)
 
 
-@dataclass(slots=True)
-class Edits:
+class Edits(Struct):
     """The files that a step changed, and what they were before it."""
 
     before: dict[Path, str] = field(default_factory=dict)

@@ -8,11 +8,13 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from vosctl.errors import UsageError, VosctlError
 from vosctl.vault.roster import write
@@ -57,8 +59,7 @@ BACK = {
 }
 
 
-@dataclass(slots=True)
-class State:
+class State(Struct):
     """A rotation under way. ``step`` is the one that was begun last: done again from its start, it comes to its end.
 
     - ``who`` began it, as ``user@host``; ``started`` is in UTC, as all times.

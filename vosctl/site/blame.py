@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+
+from msgspec import Struct
 
 from vosctl.errors import UsageError
 
 _NOBODY = "0" * 40
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """The commit that a line comes from; ``commit`` is "" for a line that is not committed yet."""
 
     commit: str

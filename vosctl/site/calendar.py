@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct, field
 
 UTC = "UTC"
 HOLIDAY = 7
@@ -13,8 +14,7 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun", "holiday")
 DAY_MINUTES = 24 * 60
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """Days (0 Monday to 6 Sunday, 7 a holiday) and minutes of the day, the end excluded.
 
     A window whose end is not after its start runs past midnight; it belongs to the day it begins on.
@@ -31,8 +31,7 @@ class Window:
         return (day in self.days and minute >= self.start) or (before in self.days and minute < self.end)
 
 
-@dataclass(frozen=True, slots=True)
-class Calendar:
+class Calendar(Struct, frozen=True):
     """Sections by name, each with its windows; the first that holds counts. A holiday is no other day."""
 
     name: str

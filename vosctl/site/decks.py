@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from vosctl.site.calendar import Calendar
 from vosctl.site.tree import Mark
@@ -18,8 +19,7 @@ _ONE = Decimal(1)
 _EVER = datetime.min.replace(tzinfo=timezone.utc)
 
 
-@dataclass(frozen=True, slots=True)
-class Rounding:
+class Rounding(Struct, frozen=True):
     """Decimal places, and the kind of rounding as ``decimal`` names it."""
 
     places: int = 6
@@ -29,8 +29,7 @@ class Rounding:
 CALL = Rounding()
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Struct, frozen=True):
     """One row of a deck; money is per minute, ``prefix`` is digits ("" is the default row).
 
     ``first_rate`` holds for the first ``first_seconds``; after them ``rate`` is charged in steps
@@ -71,16 +70,14 @@ class Rate:
         return bool(self.section), self.valid_from or _EVER
 
 
-@dataclass(frozen=True, slots=True)
-class Tier:
+class Tier(Struct, frozen=True):
     """Calls that begin after ``minutes`` of the calendar month were used cost ``discount`` per cent less."""
 
     minutes: int
     discount: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Commitment:
+class Commitment(Struct, frozen=True):
     """What is paid for a calendar month in any case: an ``amount``, or ``minutes`` of which missing ones cost ``rate``."""
 
     amount: Decimal = _ZERO
@@ -93,8 +90,7 @@ class Commitment:
         return max(_ZERO, self.amount - amount, short * self.rate)
 
 
-@dataclass(frozen=True)
-class Deck:
+class Deck(Struct, frozen=True, dict=True):
     """A rate group (customers), a clearing deck (vendors) or private rates.
 
     ``rows`` are the rows in force when the site was loaded, outside any section; ``entries`` every
@@ -183,8 +179,7 @@ def in_force(entries: tuple[Rate, ...], when: datetime, section: str) -> Mapping
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Package:
+class Package(Struct, frozen=True):
     """Minutes that an account has paid for: so many in a calendar month to these prefixes ("" is everywhere)."""
 
     name: str
@@ -194,8 +189,7 @@ class Package:
     mark: Mark
 
 
-@dataclass(frozen=True, slots=True)
-class Agent:
+class Agent(Struct, frozen=True):
     """Somebody who earns ``commission`` per cent of what the customers they brought pay, or (``of_margin``) leave."""
 
     name: str
@@ -204,8 +198,7 @@ class Agent:
     mark: Mark
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """A customer: the rate group, rates of its own that compete with it, its gateways, packages and agent."""
 
     name: str
@@ -217,8 +210,7 @@ class Account:
     agent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Phone:
+class Phone(Struct, frozen=True):
     """A caller's number of an account, with rates of its own that compete with the account's."""
 
     number: str
@@ -227,8 +219,7 @@ class Phone:
     mark: Mark
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(Struct, frozen=True):
     """All decks that a node knows; amounts are compared in ``currency`` (ISO 4217).
 
     ``exchange`` says what one unit of another currency is in it.

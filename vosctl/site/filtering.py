@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
+
+from msgspec import Struct
 
 
 class LogTo(Enum):
@@ -15,8 +16,7 @@ class LogTo(Enum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Logging:
+class Logging(Struct, frozen=True):
     """Samples of dropped packets, ``rate`` a minute for each reason; ``group`` is the netlink group."""
 
     to: LogTo = LogTo.NFLOG
@@ -24,8 +24,7 @@ class Logging:
     rate: int = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Bans:
+class Bans(Struct, frozen=True):
     """How long an offence shuts out: the first one, the second within a day, each later one.
 
     With ``automatic`` false only people ban.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
+
+from msgspec import Struct
 
 from vosctl.secret import Secret
 from vosctl.site.decks import Rates
@@ -77,8 +78,7 @@ class Learn(Enum):
     ANY = "any"
 
 
-@dataclass(frozen=True, slots=True)
-class PortRange:
+class PortRange(Struct, frozen=True):
     """UDP or TCP ports from first to last, both included."""
 
     first: int
@@ -96,8 +96,7 @@ class PortRange:
         return self.first <= other.first and other.last <= self.last
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """A named trunk key; the name is the key id (``kid``) that peers signal.
 
     ``mode`` None: that of the trunk it is used on. ``created`` is in UTC, None where nobody wrote it.
@@ -110,8 +109,7 @@ class Key:
     created: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """A gateway's admission limits: calls a second, calls at once, longest call."""
 
     cps: int
@@ -119,8 +117,7 @@ class Limits:
     duration: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class JitterBuffer:
+class JitterBuffer(Struct, frozen=True):
     """A playout buffer's bounds in milliseconds (SS_JITTERBUFFER_MODE, _MIN, _MAX, _DEFAULT)."""
 
     name: str
@@ -130,8 +127,7 @@ class JitterBuffer:
     start: int
 
 
-@dataclass(frozen=True, slots=True)
-class Gateway:
+class Gateway(Struct, frozen=True):
     """A customer's (mapping) or vendor's (routing) gateway.
 
     ``networks`` are its signalling addresses (hosts are /32 or /128); ``port`` is the source port
@@ -160,8 +156,7 @@ class Gateway:
     routing: GatewayRouting = DEFAULT_GATEWAY_ROUTING
 
 
-@dataclass(frozen=True, slots=True)
-class Trunk:
+class Trunk(Struct, frozen=True):
     """A trunk joins two nodes; both ends are compiled from this one object.
 
     ``accept`` holds every key that a peer may name: the current one first, then staged or retiring
@@ -189,16 +184,14 @@ class Trunk:
         return self.ends[1] if self.ends[0] == node else self.ends[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Qos:
+class Qos(Struct, frozen=True):
     """DSCP values, 0 to 63 (RFC 2474): SS_QOS_SIGNAL and SS_QOS_RTP."""
 
     signalling: int
     media: int
 
 
-@dataclass(frozen=True, slots=True)
-class Media:
+class Media(Struct, frozen=True):
     """Defaults of media handling; ``calls`` is how many calls at once the node is sized for."""
 
     proxy: ProxyMode
@@ -207,16 +200,14 @@ class Media:
     calls: int
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Struct, frozen=True):
     """A SIP request budget: sustained requests a second, and the burst above it; 0 where none is written."""
 
     rate: int
     burst: int
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """A scanner's word in the User-Agent header, where it was seen, and the variable that names it."""
 
     text: str
@@ -224,8 +215,7 @@ class Signature:
     path: str = "firewall.signatures"
 
 
-@dataclass(frozen=True, slots=True)
-class FirewallWatch:
+class FirewallWatch(Struct, frozen=True):
     """What is looked at every ``interval``: a file for node_exporter, thresholds (0: never), and who is told.
 
     ``conntrack`` and ``bans`` are percent of what there is room for, ``drops`` packets a second.
@@ -239,8 +229,7 @@ class FirewallWatch:
     webhook: Secret | None
 
 
-@dataclass(frozen=True, slots=True)
-class Firewall:
+class Firewall(Struct, frozen=True):
     """A node's packet filter policy.
 
     ``admin`` networks reach the ``management`` TCP ports (service name → ports) and nobody else
@@ -272,8 +261,7 @@ class Firewall:
     tests: tuple[Probe, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
+class Interface(Struct, frozen=True):
     """A named side of a relay: what it binds, what its SDP shows (empty: the same), what is reached by it."""
 
     name: str
@@ -282,8 +270,7 @@ class Interface:
     networks: tuple[Network, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Relay:
+class Relay(Struct, frozen=True):
     """The RTP relay of a node: ``addresses`` are bound and put into SDP, at most one a family; ``ng`` answers NG.
 
     ``limits`` are the relay's own, beside those of gateways; 0 is no limit. Without a folder for
@@ -307,8 +294,7 @@ class Relay:
     drain: timedelta = timedelta(minutes=10)
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(Struct, frozen=True):
     """How a node is reached. ``kind`` is ``ssh`` or ``local``.
 
     ``root`` (local only) makes a directory stand for the node: files go below it, the machine's
@@ -326,8 +312,7 @@ class Connection:
     root: Path | None
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """One host with everything that concerns it, variables already resolved."""
 
     name: str
@@ -349,8 +334,7 @@ class Node:
     routing: Routing = DEFAULT_ROUTING
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """All nodes that a run concerns, and all of the inventory for what they refer to.
 
     ``selected`` are the node names after the play's ``hosts`` and ``--limit``, in inventory order;

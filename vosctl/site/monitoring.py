@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import Struct
 
 from vosctl.secret import Secret
 
 
-@dataclass(frozen=True, slots=True)
-class Metrics:
+class Metrics(Struct, frozen=True):
     """Where the relay's metrics go: an address that answers HTTP, a file for node_exporter, or both."""
 
     listen: tuple[IPv4Address | IPv6Address, int] | None
     textfile: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Alerts:
+class Alerts(Struct, frozen=True):
     """Thresholds in percent and milliseconds (0: never), what is looked at together, and who is told."""
 
     loss: float

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from vosctl.site.tree import Mark
 
 
-@dataclass(frozen=True, slots=True)
-class FileSpec:
+class FileSpec(Struct, frozen=True):
     """A file that the operator adds; ``content`` is final text (templates are rendered).
 
     ``reload`` and ``restart`` name services, ``validate`` a command with ``%s`` for the new content's place.
@@ -26,8 +25,7 @@ class FileSpec:
     validate: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class UserSpec:
+class UserSpec(Struct, frozen=True):
     """Somebody who can log in; None leaves a field as it is. ``keys``: the site says who may, by SSH keys."""
 
     name: str
@@ -40,8 +38,7 @@ class UserSpec:
     mark: Mark
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceSpec:
+class ServiceSpec(Struct, frozen=True):
     """A service and the state it should be in (``running`` or ``stopped``)."""
 
     name: str

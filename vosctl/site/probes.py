@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from msgspec import Struct
 
 from vosctl.site.tree import Mark
 
@@ -24,8 +25,7 @@ class Expectation(Enum):
     RETURN = "return"
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Struct, frozen=True):
     """A packet from ``source`` (every address of it) to ``destination`` (None: the node's own address).
 
     ``protocol`` is udp, tcp or icmp (of either family); ``icmp_type`` None is a ping. ``rate`` is how

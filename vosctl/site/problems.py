@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
+
+from msgspec import Struct, field
 
 from vosctl.errors import InputError
 from vosctl.site.tree import Mark
@@ -16,8 +17,7 @@ class Severity(Enum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One finding: ``mark path: message [rule]`` and what to do about it."""
 
     rule: str
@@ -32,8 +32,7 @@ class Problem:
         return f"{where}: {self.message} [{self.rule}]"
 
 
-@dataclass(slots=True)
-class Problems:
+class Problems(Struct):
     """Collects findings so that one run reports all of them."""
 
     found: list[Problem] = field(default_factory=list)

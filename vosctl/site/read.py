@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vosctl.site.check.schema import Kind, check_schema
 from vosctl.site.check.site import check_site
@@ -69,8 +71,7 @@ _ABSENCE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SiteOptions:
+class SiteOptions(Struct, frozen=True):
     """Which site is meant: a playbook, inventories (later ones win), a limit and ``-e`` variables."""
 
     playbook: Path | None = None
@@ -79,8 +80,7 @@ class SiteOptions:
     extra_vars: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
+class Inputs(Struct, frozen=True):
     """What was read, before anything is built.
 
     ``play_vars`` are the variables of its plays for each host that a play names (without a

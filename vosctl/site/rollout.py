@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
+
+from msgspec import Struct
 
 _SIZE = re.compile(r"([1-9][0-9]{0,5})(%)?")
 
@@ -37,8 +38,7 @@ class Where(Enum):
     CONTROLLER = "controller"
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(Struct, frozen=True):
     """A number of nodes or calls, or a percentage of them."""
 
     amount: int
@@ -60,8 +60,7 @@ class Size:
         return f"{self.amount}%" if self.percent else str(self.amount)
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(Struct, frozen=True):
     """One thing that must hold on every node of a batch before the next begins.
 
     ``within``: seconds in which it has to hold (``relay``), in which the command has to end, or in which
@@ -84,8 +83,7 @@ class Gate:
         return f"command {self.run if isinstance(self.run, str) else ' '.join(self.run)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Rollout:
+class Rollout(Struct, frozen=True):
     """How the ``hosts`` of one play are reached.
 
     ``serial``: the sizes of the batches, the last for all that follow; () is all at once.

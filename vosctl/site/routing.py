@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
+
+from msgspec import Struct, field
 
 from vosctl.site.calendar import Calendar
 
@@ -12,8 +13,7 @@ OPEN = "open"
 """The section of a gateway's hours in which it is used."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProfitGuard:
+class ProfitGuard(Struct, frozen=True):
     """When a vendor is locked for a prefix: profit below ``lowest_profit`` (per ``unit``).
 
     ``unit`` is ``second``, ``minute`` (money) or ``percent`` (of the customer's rate). With
@@ -26,8 +26,7 @@ class ProfitGuard:
     check_rate: bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayRouting:
+class GatewayRouting(Struct, frozen=True):
     """How a vendor's gateway is chosen and called.
 
     Lower ``priority`` comes first. ``share`` is the percentage of calls that try it first among those of its
@@ -42,8 +41,7 @@ class GatewayRouting:
     hours: Calendar | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Quality:
+class Quality(Struct, frozen=True):
     """What a vendor was measured at: answered calls in per cent, mean seconds of an answered call."""
 
     asr: Decimal
@@ -55,8 +53,7 @@ class Quality:
         return self.asr * self.acd / 100
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(Struct, frozen=True):
     """Minutes that a customers' group (None: all of them) sends to numbers with a prefix."""
 
     group: str | None
@@ -64,8 +61,7 @@ class Traffic:
     minutes: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Routing:
+class Routing(Struct, frozen=True):
     """What a node's route tables are made with, beside its decks.
 
     ``order`` is ``cost`` or ``quality`` (talk per tried call first, then cost). Vendors whose ``statistics``, by

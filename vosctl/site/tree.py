@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingABC
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, order=True)
-class Mark:
+
+class Mark(Struct, frozen=True, order=True):
     """A place in a source file; line and column count from 1."""
 
     file: str
@@ -19,8 +19,7 @@ class Mark:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Scalar:
+class Scalar(Struct, frozen=True, eq=False):
     """One YAML scalar: the value YAML 1.2 core would give it, and the text as written.
 
     ``value`` is str, int, bool or None for a plain scalar (floats stay text, as ``value == text``,
@@ -39,16 +38,14 @@ class Scalar:
         return f"Scalar({'<secret>' if self.sealed else repr(self.text)}, {self.mark})"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sequence:
+class Sequence(Struct, frozen=True, eq=False):
     """A YAML list."""
 
     items: tuple[Value, ...]
     mark: Mark
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Mapping:
+class Mapping(Struct, frozen=True, eq=False):
     """A YAML mapping with string keys; ``key_marks`` says where each key stands."""
 
     items: MappingABC[str, Value]

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hmac
 import re
-from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+from msgspec import Struct
 
 from vosctl.secret import Secret
 from vosctl.site.tree import Mark
@@ -26,8 +26,7 @@ _ROUNDS = 10_000
 _AES_BLOCK = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Password:
+class Password(Struct, frozen=True):
     """A password of ansible-vault; one with a label is tried first where the file names the label."""
 
     value: Secret

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from vosctl.errors import InputError
@@ -27,8 +27,7 @@ _CONFLICT = re.compile(r"^(?:<{7}|>{7}|={7}|\|{7})(?: |$)", re.MULTILINE)
 Path = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Leaf:
+class Leaf(Struct, frozen=True, eq=False):
     """One scalar. ``column`` is where its mapping's keys (its list's dashes) begin, None inside of brackets."""
 
     path: Path
@@ -52,8 +51,7 @@ class Leaf:
         return bool(self.node.tag == SECRET_TAG)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Document:
+class Document(Struct, frozen=True, eq=False):
     """A parsed file; ``root`` is None for an empty one. ``body`` is the text without the header's block."""
 
     text: str

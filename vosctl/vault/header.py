@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from yaml.nodes import MappingNode, Node, ScalarNode
 
 from vosctl.site.tree import Mark
@@ -23,16 +23,14 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,15}")
 _MOST_RECIPIENTS = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Stanza:
+class Stanza(Struct, frozen=True):
     """The data key, wrapped for one recipient."""
 
     recipient: Recipient
     wrapped: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """What stands in the block; ``identifier`` is the document's, ``key`` the fingerprint of its data key."""
 
     identifier: str

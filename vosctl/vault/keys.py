@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vosctl.secret import Secret
 from vosctl.site.tree import Mark
@@ -12,8 +13,7 @@ from vosctl.vault.primitives import stretch
 from vosctl.vault.recipients import Identity, Recipient, open_passphrase
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Struct, frozen=True):
     """Which version of which document was read, and where."""
 
     identifier: str

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from msgspec import Struct
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from vosctl.errors import InputError
@@ -24,16 +24,14 @@ _TOKENS = re.compile(re.escape(TOKEN) + r"[A-Za-z0-9_-]+")
 Meaning: TypeAlias = "tuple[bool, Typed]"
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
+class Merged(Struct, frozen=True):
     """The text to be written, and what the branches disagree on: paths, or ``lines`` where it is how they are written."""
 
     text: str
     conflicts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
+class _Side(Struct, frozen=True):
     """One version: its document, what it opens to, and what each leaf says (and whether it is encrypted)."""
 
     document: Document

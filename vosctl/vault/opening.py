@@ -5,7 +5,8 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vosctl.errors import InputError
 from vosctl.site.places import joined
@@ -71,8 +72,7 @@ class DataKey:
         return b"vosctl-vault 1 leaf\0" + json.dumps([self.identifier, *path], separators=(",", ":")).encode()
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """A document that is what its writer sealed, and the values of its encrypted leaves."""
 
     document: Document

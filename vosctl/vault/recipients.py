@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vosctl.errors import UsageError
 from vosctl.secret import Secret
@@ -17,8 +18,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 _ABOUT_SEALED = b"vosctl-vault 1 passphrase\0"
 
 
-@dataclass(frozen=True, slots=True)
-class Passphrase:
+class Passphrase(Struct, frozen=True):
     """A private key under a passphrase: ``sealed`` opens with scrypt's result over ``salt``."""
 
     cost: Cost
@@ -26,8 +26,7 @@ class Passphrase:
     sealed: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(Struct, frozen=True):
     """One who can read. ``public`` is the X25519 public key, ``passphrase`` the way to its private half, if any."""
 
     name: str
@@ -45,8 +44,7 @@ class Recipient:
         return f"{self.name} ({'passphrase' if self.passphrase else 'key ' + short(self.public)})"
 
 
-@dataclass(frozen=True, slots=True)
-class Removed:
+class Removed(Struct, frozen=True):
     """One who could read once; ``on`` is the day as YYYY-MM-DD."""
 
     name: str
@@ -54,8 +52,7 @@ class Removed:
     on: str
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """A private key, and where it came from."""
 
     private: Secret

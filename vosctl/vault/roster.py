@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+
+from msgspec import Struct
 
 from vosctl.errors import InputError, UsageError
 from vosctl.site.problems import Problems
@@ -24,8 +25,7 @@ _NOTE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Roster:
+class Roster(Struct, frozen=True):
     """Who is to read a site's secrets; ``path`` is the file."""
 
     path: Path

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from types import MappingProxyType
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vosctl.site.problems import Problems
 from vosctl.site.secrets import is_kept_secret
@@ -28,8 +30,7 @@ _PENDING = "A" * 43
 Wanted = Callable[[Leaf], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """For whom, under which data key and as which document a text is sealed; ``serial`` counts its versions."""
 
     key: DataKey

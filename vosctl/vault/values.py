@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from msgspec import Struct
 from yaml.nodes import ScalarNode
 
 from vosctl.secret import Secret
@@ -15,8 +15,7 @@ _KINDS = "sibnf"
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@+-]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Typed:
+class Typed(Struct, frozen=True):
     """A scalar: ``kind`` is s (string), i (integer), b (boolean), n (null) or f (a number kept as written)."""
 
     kind: str

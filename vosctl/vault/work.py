@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vosctl.errors import InputError, UsageError
 from vosctl.site.text.loader import shown
@@ -30,8 +32,7 @@ from vosctl.vault.sealing import (
 from vosctl.vault.values import Typed
 
 
-@dataclass(frozen=True, slots=True)
-class VaultFile:
+class VaultFile(Struct, frozen=True):
     """A file as it is; ``opened`` is None where nothing in it is encrypted yet."""
 
     path: Path

@@ -8,12 +8,12 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from agent_client import Agent, Frame, wait_until
+from msgspec.structs import replace
 from whole_node import AGENT, WholeNode
 from whole_states import NEW, OLD, Compiled
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -12,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import messy
 import pytest
+from msgspec.structs import replace
 
 from vosctl.rates.engine.rated import UNIT
 from vosctl.rates.engine.rating import Rating, survey

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +11,7 @@ import openpyxl
 import pyarrow as pa
 import pytest
 import yaml
+from msgspec.structs import replace
 from pyarrow import parquet
 
 from vosctl.errors import UsageError, VosctlError

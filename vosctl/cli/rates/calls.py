@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
+from msgspec import Struct
 
 from vosctl.cli.screen import errors_to
 from vosctl.errors import UsageError
@@ -44,8 +44,7 @@ cdr_option = click.option(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """Calls in a database of their own, with the rates that they are priced by."""
 
     connection: Any

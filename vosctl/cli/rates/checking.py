@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vosctl.cli.loading import load_site, site_options_of
 from vosctl.cli.options import SiteArguments, site_options
@@ -88,8 +89,7 @@ def check_command(
     return _tell(site, found, strict=strict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Audit:
+class _Audit(Struct, frozen=True):
     """What is looked at: each deck once, each group with the vendors of its nodes once."""
 
     site: Site

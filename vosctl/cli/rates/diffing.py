@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct
 
 from vosctl.cli.loading import load_site, site_options_of
 from vosctl.cli.options import SiteArguments, site_options
@@ -82,8 +82,7 @@ def diff_command(
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
+class _Side(Struct, frozen=True):
     deck: Deck
     title: str
 

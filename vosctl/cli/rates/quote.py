@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from vosctl.cli.loading import load_site
 from vosctl.cli.options import SiteArguments, site_options
@@ -87,8 +87,7 @@ def quote_command(
     return 0 if all(each.quote.best for each in answers) else 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(Struct, frozen=True):
     """A quote and the nodes that give it; they agree in all that is shown."""
 
     quote: Quote

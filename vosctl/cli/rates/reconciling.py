@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from vosctl.cli.loading import load_site
 from vosctl.cli.options import SiteArguments, site_options_beside_files
@@ -123,8 +123,7 @@ def _theirs(connection: Any, path: Path, mapping: Path | None, digits: int) -> N
     load(connection, THEIRS, calls, amount="coalesce(billed, cost)", digits=digits)
 
 
-@dataclass(frozen=True, slots=True)
-class _Ours:
+class _Ours(Struct, frozen=True):
     path: Path
     mapping: Path | None
     vendor: str

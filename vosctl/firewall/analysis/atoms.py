@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vosctl.firewall.simulate.rules import Span
 
 Spans = tuple[Span, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """A field with values from 0 to ``last``: the spans of each atom, and the mask of atoms of each set of values."""
 
     last: int

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vosctl.compile.desired import IpSet, Ruleset
 from vosctl.firewall.analysis.flow import Flow, flow
@@ -16,8 +17,7 @@ _FEW = 2
 _WORDS = {Fate.ACCEPT: "accepted", Fate.DROP: "dropped", Fate.RETURN: "left to the host's own rules"}
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(Struct, frozen=True):
     """Packets whose fate is another now: their headers in words, and the paths of the rules of both fates.
 
     ``only`` are conditions beside the header, one of which holds for each of the packets; empty where

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from vosctl.firewall.analysis.space import EVERYTHING, NOTHING, Space
 from vosctl.firewall.analysis.vocabulary import Subject, Vocabulary
@@ -13,8 +13,7 @@ _FATES = {"ACCEPT": Fate.ACCEPT, "DROP": Fate.DROP, "REJECT": Fate.DROP}
 _DEEPEST = 32
 
 
-@dataclass(slots=True)
-class Flow:
+class Flow(Struct):
     """What was seen: packets that reach each rule and match it, packets of each fate with the rule that decides.
 
     A rule that only drops what another sent to it stands for that other one in ``fates``. ``entered``

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vosctl.compile.desired import IpSet, Ruleset
 from vosctl.firewall.analysis.flow import Flow, flow, would_do
@@ -13,8 +14,7 @@ from vosctl.firewall.refusal import PREFIX
 from vosctl.firewall.simulate.rules import Rule
 
 
-@dataclass(frozen=True, slots=True)
-class Shadow:
+class Shadow(Struct, frozen=True):
     """A rule that no packet can reach, and the earlier rules of its chain that take its packets."""
 
     rule: Rule

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from vosctl.compile.desired import IpSet, Ruleset
 from vosctl.firewall.analysis.atoms import Field, Spans, cut, joined
@@ -49,8 +50,7 @@ Choice = tuple[str, Spans | bool]
 """A dimension and its values, or that it holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """A compiled ruleset with the sets that it asks."""
 
     ruleset: Ruleset

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from vosctl.compile.desired import IpSet
 from vosctl.firewall.simulate.membership import Membership
@@ -53,8 +54,7 @@ class Meter(Protocol):
         """Return how many connections the packet's source prefix holds, this one included."""
 
 
-@dataclass(frozen=True, slots=True)
-class Steady:
+class Steady(Struct, frozen=True):
     """A source that keeps sending ``rate`` packets a second (0: this one only) and holds ``held`` connections.
 
     None: not known. At a rate above a limit the answer is that of the packets beyond it.
@@ -76,8 +76,7 @@ Member = tuple[Network, int, int | None]
 """Address, protocol and port; 0 and None for sets without ports."""
 
 
-@dataclass(slots=True)
-class World:
+class World(Struct):
     """What packets meet besides rules: the sets, how much is sent, the kernel's version (None: any).
 
     ``touched`` says of a set and a member whether a rule made it a member (False: took it out, None:

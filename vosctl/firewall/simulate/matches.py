@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_network
+
+from msgspec import Struct
 
 from vosctl.firewall.simulate.rules import (
     U32,
@@ -45,8 +46,7 @@ _HEX = re.compile(r"\|([0-9A-Fa-f ]*)\|")
 _U32_STEP = re.compile(r"(&|<<|>>|@)(0[xX][0-9a-fA-F]+|\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """One option of a rule with its arguments."""
 
     negated: bool

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from ipaddress import ip_network
+
+from msgspec import Struct
 
 from vosctl.site.model import Address, Network
 
@@ -14,8 +15,7 @@ _FLAGS = 63
 _BYTE = 255
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(Struct, frozen=True):
     """What the filter can see of a packet.
 
     ``source`` and ``destination`` stand for every address in them. ``interface`` None is some
@@ -60,8 +60,7 @@ def host(address: Address) -> Network:
     return ip_network(address)
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Struct, frozen=True):
     """The packet's bytes from the IP header on, as far as they are known.
 
     ``known`` has a 1 bit for each bit of ``data`` that is known; ``complete`` False: more bytes follow.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from vosctl.site.model import Network
 
@@ -19,82 +20,71 @@ class End(Enum):
     EITHER = "either"
 
 
-@dataclass(frozen=True, slots=True)
-class AddressIn:
+class AddressIn(Struct, frozen=True):
     """``-s`` or ``-d``: the address is in one of the networks."""
 
     end: End
     networks: tuple[Network, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Via:
+class Via(Struct, frozen=True):
     """``-i`` (``outgoing``: ``-o``): the interface; a name that ends in ``+`` stands for all that begin so."""
 
     name: str
     outgoing: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ProtocolIs:
+class ProtocolIs(Struct, frozen=True):
     """``-p``: the upper protocol's number, extension headers of IPv6 skipped."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Fragment:
+class Fragment(Struct, frozen=True):
     """``-f``: a later fragment."""
 
 
-@dataclass(frozen=True, slots=True)
-class PortIn:
+class PortIn(Struct, frozen=True):
     """A UDP or TCP port of one end (or of either) is in one of the spans, both ends included."""
 
     end: End
     spans: tuple[Span, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FlagsAre:
+class FlagsAre(Struct, frozen=True):
     """Of the TCP flags in ``mask`` exactly those in ``value`` are set (bits as in the TCP header, RFC 9293)."""
 
     mask: int
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class IcmpIs:
+class IcmpIs(Struct, frozen=True):
     """The ICMP type, and the code if it is not None."""
 
     type: int
     code: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class StateIn:
+class StateIn(Struct, frozen=True):
     """The connection tracking state is one of these."""
 
     states: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class DirectionIs:
+class DirectionIs(Struct, frozen=True):
     """The packet goes the way of its connection's first one, or (``original`` False) the other way."""
 
     original: bool
 
 
-@dataclass(frozen=True, slots=True)
-class MemberOf:
+class MemberOf(Struct, frozen=True):
     """The packet's address (and port) at the named ends is a member of an ipset."""
 
     name: str
     ends: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HasText:
+class HasText(Struct, frozen=True):
     """``pattern`` in the packet, counted from the IP header, between bytes ``first`` and ``last``."""
 
     pattern: bytes
@@ -103,44 +93,38 @@ class HasText:
     any_case: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LengthIn:
+class LengthIn(Struct, frozen=True):
     """The whole packet's length in bytes, IP header included."""
 
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class U32Test:
+class U32Test(Struct, frozen=True):
     """One ``location op number … = spans`` of a u32 match; ``steps`` are (operator, number), the first a location."""
 
     steps: tuple[tuple[str, int], ...]
     spans: tuple[Span, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class U32:
+class U32(Struct, frozen=True):
     """All tests of one u32 match hold."""
 
     tests: tuple[U32Test, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HopsIn:
+class HopsIn(Struct, frozen=True):
     """TTL or hop limit within the span."""
 
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class DscpIs:
+class DscpIs(Struct, frozen=True):
     """The DSCP value, 0 to 63."""
 
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Over:
+class Over(Struct, frozen=True):
     """More packets than ``rate`` a second after ``burst``: of each key of ``name``, or of all where it is empty."""
 
     name: str
@@ -150,16 +134,14 @@ class Over:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionsOver:
+class ConnectionsOver(Struct, frozen=True):
     """The source prefix of ``bits`` holds more than ``count`` connections, this one included."""
 
     count: int
     bits: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unmodelled:
+class Unmodelled(Struct, frozen=True):
     """A match that is not modelled: it may hold or not."""
 
     text: str
@@ -171,8 +153,7 @@ Test = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """A test that must hold, or with ``negated`` must not; ``text`` is how the rule spells it."""
 
     test: Test
@@ -180,8 +161,7 @@ class Condition:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """``-j`` or ``-g`` (``goto``) with its own options; an empty name counts and goes on."""
 
     name: str
@@ -189,8 +169,7 @@ class Target:
     goto: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Rule:
+class Rule(Struct, frozen=True, eq=False):
     """One ``-A`` line, the ``number``-th of its chain; ``comment`` is the site's path and the rule's purpose."""
 
     text: str

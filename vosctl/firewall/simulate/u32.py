@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from vosctl.firewall.simulate.packet import Image
 from vosctl.firewall.simulate.rules import U32, Span, U32Test
@@ -10,8 +10,7 @@ from vosctl.firewall.simulate.rules import U32, Span, U32Test
 _WORD = 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class _Number:
+class _Number(Struct, frozen=True):
     """32 bits, of which those in ``known`` are known."""
 
     value: int

@@ -7,8 +7,10 @@ Where a condition is not known, both ways are followed at once; what only one of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from enum import Enum
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from vosctl.compile.desired import Hook, Ruleset
 from vosctl.firewall.simulate.match import World, holds, member_of
@@ -51,8 +53,7 @@ class Fate(Enum):
 _FATES = {"ACCEPT": Fate.ACCEPT, "DROP": Fate.DROP, "REJECT": Fate.DROP, "RETURN": Fate.RETURN}
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """A rule that the packet met.
 
     ``holds`` None: not known. ``sure`` False: it is not known that the packet gets here. ``unmet``
@@ -66,8 +67,7 @@ class Step:
     unmet: Condition | None = None
 
 
-@dataclass(slots=True)
-class Journey:
+class Journey(Struct):
     """All rules met, in order; what may become of the packet, and by which rule of each fate first.
 
     ``trouble`` says why rules cannot be followed (a chain that is missing, or jumps in circles).

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from vosctl.rates.guard import governing, lock, plain
 from vosctl.rates.losses import losses
@@ -64,8 +65,7 @@ def walk(
             yield prefix, price, known
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """A customer's row, and what is to be told of it, with the prefixes where it is so."""
 
     sold: Rate

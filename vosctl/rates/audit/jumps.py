@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+
+from msgspec import Struct
 
 from vosctl.rates.billing import divide
 from vosctl.rates.guard import plain
@@ -16,8 +17,7 @@ _PER_CENT = Rounding(places=1)
 _HUNDRED = Decimal(100)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Changes, in per cent, above which a rate's rise or fall, and a deck's loss of prefixes, are suspicious."""
 
     rise: Decimal = Decimal(50)

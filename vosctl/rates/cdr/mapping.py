@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import yaml
+from msgspec import Struct, field
 
 from vosctl.errors import UsageError
 from vosctl.rates.engine.rated import CALLS
@@ -50,8 +50,7 @@ FIELDS = (*CALLS, "duration", "pdd")
 _NEEDED = ("started", "callee")
 
 
-@dataclass(frozen=True, slots=True)
-class CdrFormat:
+class CdrFormat(Struct, frozen=True):
     """How a file is written: ``columns`` names its column for a field of a call.
 
     ``duration`` is in seconds or h:mm:ss, ``pdd`` in seconds, ``duration_ms`` and ``pdd_ms`` in milliseconds.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from vosctl.rates.engine.rated import CALLS
 from vosctl.rates.engine.sql import literal
@@ -14,8 +15,7 @@ from vosctl.site.model import GatewayType, Node, Site
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Party:
+class Party(Struct, frozen=True):
     """The owner of a gateway, the deck it is charged by, and the agent who brought the owner; "" where there is none."""
 
     name: str
@@ -23,8 +23,7 @@ class Party:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
-class Parties:
+class Parties(Struct, frozen=True):
     """By gateway: customers' and vendors'. By account: the deck and the agent."""
 
     customers: Mapping[str, Party]

@@ -7,9 +7,10 @@ import glob
 import gzip
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from vosctl.errors import UsageError
 from vosctl.rates.cdr.expressions import fields, problems
@@ -24,8 +25,7 @@ _SEPARATORS = (",", ";", "\t", "|")
 _PARQUET = {".parquet", ".pq"}
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """A row that is no call: line (CSV) or row (Parquet) of the file, and why."""
 
     file: str
@@ -36,8 +36,7 @@ class Refused:
         return f"{self.file}:{self.line}: {self.why}"
 
 
-@dataclass
-class Loaded:
+class Loaded(Struct, dict=True):
     """What was read: calls in the table ``calls``, how many rows were refused, the first thousand of those a file."""
 
     calls: int = 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+
+from msgspec import Struct
 
 from vosctl.rates.billing import divide
 from vosctl.rates.compare import Kind, differing
@@ -14,8 +15,7 @@ from vosctl.site.decks import Deck, Rate, Rounding, in_force
 _PER_CENT = Rounding(places=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A prefix whose row changes: the rows that price it before and after, if only those of a shorter prefix.
 
     ``terms`` are the fields of ``Rate`` that differ between rows of the prefix's own.

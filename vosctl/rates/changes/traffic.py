@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from vosctl.rates.billing import charge
 from vosctl.rates.changes.compare import longest
@@ -38,8 +40,7 @@ _BATCH = 10_000
 _ZERO = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """An answered call: the number as digits, its length in seconds, when it began (None: unsaid).
 
     ``decks`` are the customer's and the vendor's by name, where the record says them.
@@ -51,8 +52,7 @@ class Call:
     decks: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class Sum:
+class Sum(Struct):
     """Calls that one change is about; amounts in the decks' currency. ``unpriced``: calls that a deck has no row for."""
 
     calls: int = 0
@@ -75,8 +75,7 @@ class Sum:
         return self.after - self.before
 
 
-@dataclass(slots=True)
-class Impact:
+class Impact(Struct):
     """Sums by section and prefix of a change, and of all calls together; ``others``: calls of other decks, left out."""
 
     changed: dict[tuple[str, str], Sum] = field(default_factory=dict)

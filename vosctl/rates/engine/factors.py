@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import (
     ROUND_CEILING,
     ROUND_DOWN,
@@ -16,6 +15,8 @@ from decimal import (
 )
 from fractions import Fraction
 
+from msgspec import Struct
+
 from vosctl.errors import VosctlError
 from vosctl.rates.billing import MINUTE
 from vosctl.rates.engine.rated import UNIT_PLACES
@@ -24,8 +25,7 @@ from vosctl.site.decks import CALL, Deck, Rounding
 _HUNDRED = Fraction(100)
 
 
-@dataclass(frozen=True, slots=True)
-class Division:
+class Division(Struct, frozen=True):
     """``unit`` * round(x * ``times`` / ``divisor``): (x * times + addend) // divisor, one less where a tie is odd.
 
     x is never negative, so all kinds of rounding are sums before one division (``tied``: half-even).
@@ -44,8 +44,7 @@ class Division:
         return (whole - (self.tied and not rest and whole % 2)) * self.unit
 
 
-@dataclass(frozen=True, slots=True)
-class Factor:
+class Factor(Struct, frozen=True):
     """One deck at one tier: from sixty times the charge to its total, and to what is left without the tax.
 
     Both are in 10^-8 of the deck's currency; ``exchange`` makes them the site's, None where they are already.

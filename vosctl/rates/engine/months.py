@@ -8,7 +8,8 @@ each account. What was called before the first of the calls is not known and cou
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vosctl.rates.engine.amounts import Terms
 from vosctl.rates.engine.sql import literal
@@ -20,8 +21,7 @@ _MINUTE = 60
 _BEFORE = "rows between unbounded preceding and 1 preceding"
 
 
-@dataclass(frozen=True, slots=True)
-class Months:
+class Months(Struct, frozen=True):
     """The decks and accounts whose prices depend on the month; tariffs and terms by side."""
 
     rates: Rates

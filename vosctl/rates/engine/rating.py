@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import count
 from typing import Any
+
+from msgspec import Struct
 
 from vosctl.rates.engine.amounts import Terms
 from vosctl.rates.engine.months import Months
@@ -34,8 +35,7 @@ _PHONE = Candidate("phone", "customer", "caller || ' (private)'")
 _VENDOR = Candidate("vendor", "vendor", "vendor_deck")
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(Struct, frozen=True):
     """What calls need of decks: the time they lie in, how many they are, the names of their decks."""
 
     span: Span

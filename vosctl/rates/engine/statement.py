@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vosctl.rates.engine.amounts import Terms
 from vosctl.rates.engine.rated import CALLS, RATED
@@ -16,8 +17,7 @@ _SOURCES = {"customer_source", "vendor_source"}
 _MONEY = {"customer": "revenue", "vendor": "expense"}
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A deck that a side of a call may be rated by: ``name`` in SQL, the side's tariff, which deck, as SQL of a name."""
 
     name: str

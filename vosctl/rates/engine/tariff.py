@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
+
+from msgspec import Struct
 
 from vosctl.rates.engine.factors import NO_FACTOR, Factor, factors
 from vosctl.rates.engine.packages import needed
@@ -34,8 +35,7 @@ class _Deck(ctypes.Structure):
                 ("base", ctypes.c_uint32))  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """The time that calls lie in: both ends aware and included; calendars are worked out for it."""
 
     first: datetime

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct, field
 
 from vosctl.site.decks import Rate
 from vosctl.site.suggest import listed
@@ -14,8 +15,7 @@ Key = tuple[str, str, "datetime | None"]
 _TOLD = 3
 
 
-@dataclass(slots=True)
-class Settled:
+class Settled(Struct):
     """Indices of rates that do not count; by line what was ``corrected``, and what was ``refused`` as a whole."""
 
     dropped: set[int] = field(default_factory=set)
@@ -47,8 +47,7 @@ def _groups(rates: Sequence[Rate]) -> list[list[int]]:
     return list(groups.values())
 
 
-@dataclass(slots=True)
-class _Judge:
+class _Judge(Struct):
     rates: Sequence[Rate]
     ranged: set[int]
     policy: str

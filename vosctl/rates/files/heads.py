@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vosctl.rates.files.cells import heading
 from vosctl.rates.files.layout import ALIASES, FIELDS, FOREIGN
@@ -14,8 +15,7 @@ from vosctl.site.suggest import did_you_mean, listed
 LOOKED_AT = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """Which cells a field is read from, by our name; ``row`` is the heading's index, -1 where it is no row.
 
     ``width`` is how many columns have a heading, 0 where there is none.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from vosctl.rates.files.heads import named
 from vosctl.rates.files.reading import Counts, Note, Reading
@@ -14,8 +15,7 @@ from vosctl.rates.files.table import Table, table_of
 from vosctl.site.decks import Rate
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(Struct, frozen=True):
     """A file as imported: rates by currency ("" where it names none), and what became of its rows."""
 
     path: Path

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from vosctl.rates.files.prefixes import Style
 from vosctl.rates.files.reading import DeckFileError
@@ -31,8 +32,7 @@ _CHOICES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """A mapping, checked; "" is what it leaves open.
 
     ``columns`` has our name and the headings (or numbers of columns, from 1) it is read from;

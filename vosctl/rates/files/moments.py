@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from vosctl.rates.files.cells import CellError, quoted, tidy
 
@@ -30,8 +31,7 @@ _EXCEL_EPOCH = date(1899, 12, 30)
 _CENTURY = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """A moment in UTC, None where the cell sets no bound; ``whole_day``: the cell names a day without a time."""
 
     when: datetime | None

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vosctl.rates.files.cells import CellError, quoted, tidy
 from vosctl.rates.files.ranges import cover
@@ -30,8 +31,7 @@ _RUBBISH_AFTER = re.compile(r"[^0-9]+$")
 _SHORT = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(Struct, frozen=True):
     """What the mapping says of cells that may be read in two ways; "" where it says nothing.
 
     ``dash``: "range" (44-49 is 44 to 49) or "group" (it is 4449). ``comma``: "list" (1,242 is two
@@ -43,8 +43,7 @@ class Style:
     area: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Codes:
+class Codes(Struct, frozen=True):
     """Prefixes that a cell stands for; ``note`` is what was corrected, ``ranged`` that a range was spread."""
 
     prefixes: tuple[str, ...]
@@ -86,8 +85,7 @@ Found = tuple[list[str], bool, bool]
 """Prefixes, whether a range was spread, whether more than the plain form was read into the text."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Cell:
+class _Cell(Struct, frozen=True):
     text: str
     style: Style
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from vosctl.rates.files.cells import CellError, quoted, tidy
 
@@ -25,8 +26,7 @@ _UNIT = re.compile(r"(?i)\s*(?:/|per|p/)\s*(?:min(?:ute)?|m)\.?\s*|\s*p\.?m\.?\s
 _MARKED = re.compile(r"[.,]")
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(Struct, frozen=True):
     """An amount as the cell says it; ``currency`` is a code that stood with it; a ``blocked`` cell has no amount."""
 
     amount: Decimal

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from vosctl.errors import VosctlError
 from vosctl.site.decks import Rate
@@ -24,8 +25,7 @@ class DeckFileError(VosctlError):
         self.mark = mark
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """What was done with a row of the file other than to take it as it stands; lines count from 1.
 
     ``corrected``: the row is in the deck, changed as said. ``refused``: it is not, for a reason.
@@ -38,8 +38,7 @@ class Note:
     foreign: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Struct, frozen=True):
     """Rows of a file by what became of each; ``blank`` ones have no cell with text. They add up to ``total``."""
 
     accepted: int = 0
@@ -54,8 +53,7 @@ class Counts:
         return self.accepted + self.corrected + self.refused + self.aside + self.blank
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """A deck file as read; a row of the file that names a range gives several rates, in order of the lines.
 
     ``found`` is what was found out about the file (separator, encoding, sheet, decimal), in the words of the

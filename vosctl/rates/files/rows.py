@@ -7,9 +7,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from vosctl.rates.files.cells import CellError, heading, quoted
 from vosctl.rates.files.duplicates import settle
@@ -63,8 +64,7 @@ def _decimal(layout: Layout, head: Head, table: Table) -> str:
     return decimal_mark({cells[place] for place in places for _, cells in rows if place < len(cells)})
 
 
-@dataclass(slots=True)
-class _Reader:
+class _Reader(Struct):
     """Collects a file's rates, and what became of each row."""
 
     layout: Layout

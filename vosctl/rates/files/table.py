@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from vosctl.rates.files.reading import DeckFileError
 
@@ -21,8 +22,7 @@ _INSTALL = "pip install 'vosctl[rates]'"
 _FIELD_LIMIT = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """The rows of a file in order, each with its line (in XLSX and Parquet its row, from 1).
 
     ``found`` is how it was read, in the words of the mapping. A ``heading`` is that of a format which

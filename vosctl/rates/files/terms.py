@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
+
+from msgspec import Struct, field
 
 from vosctl.rates.files.cells import CellError, quoted, tidy
 from vosctl.rates.files.layout import Layout
@@ -31,8 +32,7 @@ class OtherCurrencyError(CellError):
     """A row that is fine in itself, in a currency that is not the deck's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """What a row says, as ``vosctl.site.decks.Rate`` has it, its ``currency`` ("" unsaid) and corrections.
 
     ``withdrawn`` rows hold no rate: the vendor takes the prefix out.
@@ -55,8 +55,7 @@ class Terms:
     withdrawn: bool = False
 
 
-@dataclass(slots=True)
-class _Row:
+class _Row(Struct):
     """The cells of one row by field, and what was corrected in reading them."""
 
     cells: Mapping[str, str]

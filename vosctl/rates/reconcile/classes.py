@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct
 
 from vosctl.rates.engine.rated import UNIT_PLACES
 from vosctl.rates.reconcile.pairs import PAIRS, pair, shift_of
@@ -27,8 +28,7 @@ class Class(Enum):
     UNPRICED = "no amount"
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
+class Total(Struct, frozen=True):
     """The calls of one class and their amounts, in 10^-8; ``difference`` is theirs less ours."""
 
     kind: Class
@@ -42,8 +42,7 @@ class Total:
         return self.theirs - self.ours
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciled:
+class Reconciled(Struct, frozen=True):
     """What came of it: calls of each side, the shift of their times as a whole (ms), the last place that amounts have."""
 
     ours: int

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
 
 from vosctl.errors import UsageError
 from vosctl.rates.reports.scope import naive
@@ -13,8 +14,7 @@ OURS, THEIRS = "ours", "theirs"
 _LONGEST = timedelta(minutes=5)
 
 
-@dataclass(frozen=True, slots=True)
-class Tolerance:
+class Tolerance(Struct, frozen=True):
     """How far the beginnings and the durations of one call may lie apart; at most five minutes for beginnings."""
 
     time: timedelta = timedelta(seconds=5)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vosctl.rates.engine.rated import UNIT
 from vosctl.rates.reports.figures import (
@@ -28,8 +29,7 @@ _CALLS = (count("calls"), count("answered"))
 _MARGIN = (money("revenue"), money("expense"), money("margin"), MARGIN_SHARE)
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """One report; ``keys`` are columns of a rated call, ``first`` the figure that rows are ordered by, the highest first.
 
     ``sides``: a row for each value of the customers' and of the vendors' column, with what was sold and what bought.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from enum import Enum
+
+from msgspec import Struct
 
 from vosctl.rates.billing import divide
 from vosctl.rates.engine.rated import UNIT, UNIT_PLACES
@@ -38,8 +39,7 @@ PLACES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(Struct, frozen=True):
     """A column: sums ``over`` less sums ``less``, times ``by`` and the sum ``times``, ÷ the sum ``under`` and ``parts``.
 
     None where the divisor is nothing.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from vosctl.rates.billing import divide
 from vosctl.rates.engine.packages import needed
@@ -22,16 +24,14 @@ COMMISSION, OWED = "commission", "owed on top"
 _PARTS = 100 * UNIT
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """A column as it is shown."""
 
     name: str
     kind: Kind
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """A report that was made: rows in order, and the figures of all calls together."""
 
     report: Report
@@ -42,8 +42,7 @@ class Made:
     keys: int
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What is asked for: the report, of which calls, for each period ("": the whole time) and sorted by which figure."""
 
     report: Report
@@ -53,7 +52,7 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.report.owed and not self.period:
-            object.__setattr__(self, "period", MONTH)  # a commitment is a month's
+            force_setattr(self, "period", MONTH)  # a commitment is a month's
 
 
 def on_rating(rating: Rating, calls: str, found: Survey, request: Request, rates: Rates) -> Made:
@@ -106,8 +105,7 @@ def made_of(table: Any, request: Request, rates: Rates) -> Made:
     return Made(report, rates.currency, tuple(names), tuple(ordered), total, len(keys))
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
+class _Group(Struct, frozen=True):
     keys: tuple[str, ...]
     sums: Mapping[str, int]
 

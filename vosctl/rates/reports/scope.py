@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 HOUR, DAY, MONTH = "hour", "day", "month"
 PERIODS = {HOUR: "h", DAY: "D", MONTH: "M"}
@@ -14,8 +15,7 @@ SHOWN = {HOUR: "%Y-%m-%d %H:00", DAY: "%Y-%m-%d", MONTH: "%Y-%m"}
 _STEP = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """Bounds (aware; the end excluded), the time zone of periods, and whom the calls are of; "" is everybody.
 
     ``destination`` is how the customer's deck calls it.

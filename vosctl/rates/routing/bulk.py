@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import struct
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
-from struct import Struct
 from typing import Protocol, TypeAlias
+
+from msgspec import Struct
 
 from vosctl.rates.guard import Verdict
 from vosctl.rates.lookup.keys import KEY, NONE
@@ -17,8 +18,8 @@ from vosctl.rates.lookup.keys import KEY, NONE
 Column: TypeAlias = "array[int]"
 SAME = NONE - 1
 """In a table of differences: as in the table it is held against."""
-_OFFER = Struct("=HHI")
-_CELL = Struct("=II")
+_OFFER = struct.Struct("=HHI")
+_CELL = struct.Struct("=II")
 
 
 class Store(Protocol):
@@ -31,8 +32,7 @@ class Store(Protocol):
         """Return all records, in the order of their numbers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """What orders vendors: by priority, then quality, then cost; equal ones stay as they are.
 
     ``terms`` and ``quality`` are columns by vendor, ``cost`` is by term: ranks, the lowest first.
@@ -44,8 +44,7 @@ class Order:
     priority: Column
 
 
-@dataclass(frozen=True, slots=True)
-class Ranks:
+class Ranks(Struct, frozen=True):
     """By term: the rank of its rate, of its dearest minute, of its cost; whether it is blocked (a byte each)."""
 
     rate: Column
@@ -54,8 +53,7 @@ class Ranks:
     blocked: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Locks:
+class Locks(Struct, frozen=True):
     """What locks vendors, by guard, as ranks.
 
     ``guards`` says which guard holds for a zone (of ``zone``, a column of prefixes; None: there is one) and a

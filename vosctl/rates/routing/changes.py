@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from functools import cached_property
 from itertools import product
+
+from msgspec import Struct, field
 
 from vosctl.rates import guard
 from vosctl.rates.lookup import Prefixes
@@ -47,8 +48,7 @@ class Kind(Enum):
     CHANGED = "change"
 
 
-@dataclass(slots=True)
-class Moved:
+class Moved(Struct):
     """Prefixes of a group to which the same happens, each with the reason, from a moment on (None: at once).
 
     ``section`` names the sections of work calendars in which it does, "" outside of them all.
@@ -64,8 +64,7 @@ class Moved:
     minutes: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Time:
+class _Time(Struct, frozen=True):
     """When calls are looked at: a moment (``start`` where it is later than now), and sections of the calendars."""
 
     when: datetime

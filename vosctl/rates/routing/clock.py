@@ -6,9 +6,10 @@ A view is a time between two moments at which any row begins or ends, in one sec
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import product
+
+from msgspec import Struct
 
 from vosctl.errors import VosctlError
 from vosctl.site.calendar import Calendar
@@ -21,16 +22,14 @@ State = tuple[datetime, str]
 """A deck's moment from which nothing changes any more until the next, and the section of its calendar."""
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """``start`` is the moment at which it begins; ``sections`` are those of the clock's calendars, "" for none."""
 
     start: datetime
     sections: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Clock:
+class Clock(Struct, frozen=True, dict=True):
     """The moments at which any deck changes, in order, and the calendars whose sections decks have rows for."""
 
     moments: tuple[datetime, ...]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
+
+from msgspec import Struct, field
 
 from vosctl.rates import guard as the_guard
 from vosctl.rates.guard import OPEN_TO_ALL, combined, dearest_minute, minute_rate
@@ -25,8 +26,7 @@ from vosctl.site.routing import ProfitGuard, Quality, Routing
 _ALL = NONE  # no rank is above it
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """What a node's routes are made of: customers' groups by name, the vendors, the node's routing and currency."""
 
     currency: str
@@ -35,8 +35,7 @@ class Source:
     routing: Routing
 
 
-@dataclass(frozen=True, slots=True)
-class Tables:
+class Tables(Struct, frozen=True):
     """A node's route tables; ``columns`` are distinct tables, ``views`` says which of them each view uses.
 
     A view has the number of its table of offers, then of each group's table of cells.
@@ -59,8 +58,7 @@ def compile_tables(source: Source, *, native: bool = True) -> Tables:
     return _Making(source, bulk(native=native), native=native).tables()
 
 
-@dataclass(slots=True)
-class _Amounts:
+class _Amounts(Struct):
     """By term its rate a minute; all rates and all dearest minutes in order; and the ranks that terms have in them."""
 
     by_minute: list[Decimal]
@@ -230,8 +228,7 @@ class _Making:
         ]
 
 
-@dataclass(slots=True)
-class _Made:
+class _Made(Struct):
     """Tables, each made once for the same states of the decks and kept once."""
 
     columns: list[Column] = field(default_factory=list)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from vosctl.rates.route import route
 from vosctl.rates.routing.changes import Kind, Moved, changes
@@ -18,8 +19,7 @@ RISKS = {Kind.LOCKED: "locks-vendor", Kind.LOSS: "negative-margin", Kind.NO_ROUT
 """The ids of the risks that changes carry."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """What becomes of a group's routes, in words; ``risk`` is an id or "", ``detail`` a line a prefix."""
 
     group: str

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -24,8 +24,7 @@ _STYLES = {Kind.UP: "red", Kind.DOWN: "green", Kind.NEW: "cyan", Kind.GONE: "yel
 _ZERO = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(Struct, frozen=True):
     """Two decks with what changes between them, and what that means for calls, where these are given."""
 
     title: str

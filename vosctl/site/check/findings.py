@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from vosctl.site.model import Node
 from vosctl.site.objects.site import Built
@@ -16,8 +17,7 @@ from vosctl.site.variables.layers import defaults
 Check = Callable[["Findings"], None]
 
 
-@dataclass(slots=True)
-class Findings:
+class Findings(Struct):
     """The built site, and the findings so far."""
 
     built: Built

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from collections.abc import Mapping as MappingABC
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from vosctl.site.places import Step, joined
 from vosctl.site.problems import Problem
@@ -26,8 +27,7 @@ _TYPES = {
 _SHOWN = 40
 
 
-@dataclass(frozen=True, slots=True)
-class _Fault:
+class _Fault(Struct, frozen=True):
     """What a validator found: the keyword, what it wants, the schema around it and the plain value."""
 
     keyword: str

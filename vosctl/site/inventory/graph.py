@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from vosctl.site.problems import Problems
 from vosctl.site.tree import Mark
@@ -13,8 +14,7 @@ ALL = "all"
 UNGROUPED = "ungrouped"
 
 
-@dataclass(slots=True)
-class Draft:
+class Draft(Struct):
     """A group or host so far; ``inline`` variables come from hosts files, ``files`` from vars files."""
 
     mark: Mark
@@ -22,7 +22,6 @@ class Draft:
     files: list[Source] = field(default_factory=list)
 
 
-@dataclass(slots=True)
 class GroupDraft(Draft):
     """A group so far; hosts and children with the place that put them in."""
 

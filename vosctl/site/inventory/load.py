@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping as MappingABC
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from vosctl.site.inventory.graph import ALL, Graph
 from vosctl.site.inventory.hosts import read_hosts
@@ -23,8 +24,7 @@ _INI_SECTION = re.compile(rb"^\[[A-Za-z_][\w-]*(?::(?:vars|children))?\]\s*$", r
 _IGNORED = (".bak", ".cfg", ".ini", ".md", ".orig", ".pyc", ".pyo", ".retry", ".rst", ".txt", "~")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Group:
+class Group(Struct, frozen=True, eq=False):
     """A group with all its members, its children's included: its own first, then level by level.
 
     ``depth`` is the longest way down from ``all``; ``sources`` are its variables, later wins.
@@ -37,8 +37,7 @@ class Group:
     sources: tuple[Source, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Host:
+class Host(Struct, frozen=True, eq=False):
     """A host with all its groups in the order in which their variables apply: parents first, then by name."""
 
     name: str
@@ -47,8 +46,7 @@ class Host:
     sources: tuple[Source, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Inventory:
+class Inventory(Struct, frozen=True, eq=False):
     """Hosts by name in the order of the group ``all``, groups in the order in which they were written.
 
     ``documents`` are the trees of the hosts files for the schema ``hosts.json``, which finds what
@@ -60,7 +58,7 @@ class Inventory:
     groups: MappingABC[str, Group]
     documents: tuple[Value, ...]
     complete: bool = True
-    merger: Merger = field(default_factory=Merger, repr=False)
+    merger: Merger = field(default_factory=Merger)
 
     @property
     def sources(self) -> tuple[Source, ...]:

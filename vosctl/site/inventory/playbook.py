@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Listed
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vosctl.site.inventory.load import Inventory
 from vosctl.site.inventory.patterns import select
@@ -22,8 +24,7 @@ _OF_ANSIBLE = frozenset({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Play:
+class Play(Struct, frozen=True, eq=False):
     """One play. ``hosts`` are patterns; those of ``rollout`` are not filled in: see ``rollouts``."""
 
     name: str
@@ -34,8 +35,7 @@ class Play:
     hosts_mark: Mark
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Playbook:
+class Playbook(Struct, frozen=True, eq=False):
     """The plays of a file; ``document`` is its tree for the schema ``playbook.json``.
 
     Keys that only Ansible knows are reported already and are not in the document; plays that the

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Codec:
+class Codec(Struct, frozen=True):
     """``frame`` is the codec's own frame in ms: packets hold a whole number of them.
 
     ``tones`` says that in-band digits come through (waveform codecs do, speech models do not).

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from vosctl.site.calendar import UTC, Calendar
 from vosctl.site.decks import CALL, Commitment, Deck, Rate, Rounding, Tier, in_force
@@ -28,8 +29,7 @@ _OWN = {"description", "rows", "currency", "tax", "places", "rounding", "calenda
 _SHOWN_NOTES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class DeckShop:
+class DeckShop(Struct, frozen=True):
     """What all decks are built with: the calendars, the site's folder, and the moment that "now" is."""
 
     shop: Workshop

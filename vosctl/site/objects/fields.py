@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
+
+from msgspec import Struct, field
 
 from vosctl.site.objects.scalars import WrongValueError
 from vosctl.site.problems import Problems
@@ -16,8 +17,7 @@ T = TypeVar("T")
 EMPTY = Mapping({}, {}, Mark("", 0, 0))
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(Struct, frozen=True):
     """One mapping with its path in the variables, and where its problems go."""
 
     tree: Mapping
@@ -125,8 +125,7 @@ class Fields:
             return None
 
 
-@dataclass(slots=True)
-class Workshop:
+class Workshop(Struct):
     """What all builders of one run share: problems, the site's folder and objects made before.
 
     Nodes that did not touch a value share its tree, so the object made of it is shared too: a

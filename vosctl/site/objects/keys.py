@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
 
 from vosctl.secret import Secret
 from vosctl.site.model import Encryption, Key
@@ -19,8 +20,7 @@ _GUESSED = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFacts:
+class KeyFacts(Struct, frozen=True):
     """What may be said of a key's value without showing it."""
 
     length: int

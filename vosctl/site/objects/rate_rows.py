@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vosctl.site.calendar import Calendar
 from vosctl.site.decks import Rate
@@ -28,8 +30,7 @@ _ZERO = Decimal(0)
 _CYCLE = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """What rows are read by: the deck's calendar, and the zone of moments without one."""
 
     calendar: Calendar | None
@@ -77,8 +78,7 @@ def build_rows(table: Fields, place: Place) -> tuple[Rate, ...]:
     return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """One entry of ``rows``; ``chain`` below is the row and what is written in it, the innermost last."""
 
     prefix: str

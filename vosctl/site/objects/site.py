@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vosctl.site.inventory.load import Inventory
 from vosctl.site.model import Key, Node, Site, Trunk
@@ -19,8 +21,7 @@ from vosctl.site.tree import Mapping as Tree
 from vosctl.site.tree import Mark, plain
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(Struct, frozen=True):
     """A site and what the cross checks need beside it.
 
     ``fields`` are the merged variables of each node, ``trunk_fields`` those of each trunk, and

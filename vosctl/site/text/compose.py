@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from msgspec import Struct
 from yaml._yaml import CParser
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -13,8 +13,7 @@ MAX_DEPTH = 100
 MAX_NODES = 2_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """Why the text is not YAML that we take; line and column count from 1."""
 
     rule: str
@@ -24,8 +23,7 @@ class Fault:
     hint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Composed:
+class Composed(Struct, frozen=True):
     """The root node (None for an empty document) and what stopped the parser, if anything.
 
     With a fault, the root holds what stands before the fault.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _CONSTANTS: dict[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
@@ -29,8 +30,7 @@ _MAX_EXPONENT = 30
 _MAX_SHOWN = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Plain:
+class Plain(Struct, frozen=True):
     """A plain scalar's meaning; ``rule`` names what is wrong with it, if anything.
 
     ``number`` is set for a float, whose value stays the text (see ``tree.Scalar``).
@@ -41,8 +41,7 @@ class Plain:
     rule: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(Struct, frozen=True):
     """A rule's message and hint for one scalar."""
 
     message: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as SequenceABC
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vosctl.secret import Secret
 from vosctl.site.inventory.load import Inventory
@@ -13,8 +14,7 @@ from vosctl.site.variables.layers import layers
 from vosctl.site.variables.source import canonical
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Layer:
+class Layer(Struct, frozen=True, eq=False):
     """What one source of variables says; None where it is silent. A null scalar removes what came before.
 
     ``hidden`` is set where a value further up in this layer (a null, a list, a text) replaces the

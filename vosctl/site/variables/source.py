@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from vosctl.site.problems import Problems
 from vosctl.site.tree import Mapping, Mark, Scalar, Value
@@ -20,8 +20,7 @@ _ALIASES = {f"ansible_{name}": name for name in CONNECTION} | {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Source:
+class Source(Struct, frozen=True, eq=False):
     """One source of variables. ``inline`` ones stand in a hosts file, whose schema covers them.
 
     ``layer`` is ``defaults``, ``group NAME``, ``host NAME``, ``play`` or ``--extra-vars``.

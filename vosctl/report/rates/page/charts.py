@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 WIDTH = 720
 _WIDE = 1320
@@ -16,8 +17,7 @@ _MOST_DOTS = 62
 _STEPS = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(Struct, frozen=True):
     """One bar: what it is of, its amount, where it lies, in pixels, and whether it is below nothing."""
 
     label: str
@@ -29,16 +29,14 @@ class Bar:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Struct, frozen=True):
     """A mark of an axis: its text and place."""
 
     text: str
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Bars:
+class Bars(Struct, frozen=True):
     """Horizontal bars from a common zero; ``others`` is the sum of those that are not drawn, which would dwarf them."""
 
     bars: tuple[Bar, ...]
@@ -49,8 +47,7 @@ class Bars:
     width: int = _WIDE
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """Values over time: the corners of the line, the ticks of both axes, where zero is."""
 
     points: tuple[tuple[float, float, str, Decimal], ...]
@@ -72,8 +69,7 @@ class Line:
         return " ".join(f"{x:.1f},{y:.1f}" for x, y, *_ in self.points)
 
 
-@dataclass(frozen=True, slots=True)
-class Waterfall:
+class Waterfall(Struct, frozen=True):
     """Columns that begin where the one before ends, and the ticks beside them."""
 
     bars: tuple[Bar, ...]
@@ -146,8 +142,7 @@ def waterfall(steps: Sequence[tuple[str, Decimal]]) -> Waterfall:
     return Waterfall(tuple(made), axis.ticks, axis.y(Decimal(0)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Axis:
+class _Axis(Struct, frozen=True):
     """An upright axis from ``low`` to ``high``, both on a tick."""
 
     low: Decimal

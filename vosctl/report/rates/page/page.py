@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+
+from msgspec import Struct
 
 from vosctl import resources
 from vosctl.rates.reports.catalogue import Report
@@ -25,8 +26,7 @@ _LETTER = 6.9  # pixels, of the widest of the usual fonts
 _MOST_DAYS = 92
 
 
-@dataclass(frozen=True, slots=True)
-class Charts:
+class Charts(Struct, frozen=True):
     """What the charts are drawn from: the sums by destination, by vendor and by day."""
 
     destinations: Made

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from msgspec.structs import replace
 from push_samples import KEY, Recorder, connection, desired_of, options, site_of
@@ -180,7 +182,7 @@ esac
 def test_connection_that_breaks_in_mid_apply_is_taken_up_again(fleet, push):
     """The agent goes on without its controller; a new connection finds it at work, then waiting, and confirms."""
     recorder = Recorder(on_step={"services": lambda: fleet.exec("edge-a", GONE)})
-    files = (replace(FILE, content=b"new\n"), File("/etc/init.d/slow", SLOW.encode(), 0o755))
+    files = (dataclasses.replace(FILE, content=b"new\n"), File("/etc/init.d/slow", SLOW.encode(), 0o755))
     changed = replace(FULL, files=files, services=(Service("slow", enabled=False),))
     result = push(api.apply_site, changed, processors=[recorder])
     assert result.status is Status.CHANGED, result.error
@@ -204,7 +206,9 @@ def test_agent_that_is_cut_off_after_its_apply_is_not_needed_to_confirm(fleet, p
     recorder = Recorder(on_step={"prove": lambda: fleet.exec("edge-a", what)})
     try:
         result = push(
-            api.apply_site, desired_of(replace(FILE, content=f"{what}\n".encode())), processors=[recorder]
+            api.apply_site,
+            desired_of(dataclasses.replace(FILE, content=f"{what}\n".encode())),
+            processors=[recorder],
         )
     finally:
         fleet.exec("edge-a", ["iptables", "-F", "INPUT"])
@@ -221,7 +225,10 @@ def test_agent_that_is_killed_in_a_step_is_taken_back_and_the_next_apply_converg
     assert push(api.apply_site, FULL).status in {Status.CHANGED, Status.OK}
     before = kernel_rules(fleet)
     recorder = Recorder(on_step={step: lambda: fleet.exec("edge-a", ["python3", "-c", KILL])})
-    files = (replace(FILE, content=f"{step}\n".encode()), File("/etc/init.d/slow", SLOW.encode(), 0o755))
+    files = (
+        dataclasses.replace(FILE, content=f"{step}\n".encode()),
+        File("/etc/init.d/slow", SLOW.encode(), 0o755),
+    )
     changed = replace(
         FULL,
         files=files,
@@ -243,7 +250,9 @@ def test_agent_that_is_killed_in_a_step_is_taken_back_and_the_next_apply_converg
 def test_rules_that_the_kernel_refuses_change_nothing(fleet, push):
     push(api.apply_site, FULL)
     broken = replace(
-        FULL, files=(replace(FILE, content=b"new\n"),), rulesets=(rules(SSH, "-p tcp -j TPROXY --on-port 1"),)
+        FULL,
+        files=(dataclasses.replace(FILE, content=b"new\n"),),
+        rulesets=(rules(SSH, "-p tcp -j TPROXY --on-port 1"),),
     )
     result = push(api.apply_site, broken)
     assert result.status is Status.FAILED

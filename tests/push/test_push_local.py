@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 from push_samples import KEY, Recorder, connection, desired_of, options, site_of
 
 from vosctl.compile.desired import File, Sysctl
@@ -88,7 +88,7 @@ def test_change_by_hand_shows_as_drift_and_goes_back(site, root):
 
 def test_site_change_is_no_drift_and_orphans_go(site, root):
     api.apply_site(site, wanted(PLAIN, SECRET), options=options())
-    changed = wanted(replace(PLAIN, content=b"{}\n"))
+    changed = wanted(dataclasses.replace(PLAIN, content=b"{}\n"))
     assert not only(api.drift_site(site, changed, options=options())).plan
     result = only(api.apply_site(site, changed, options=options()))
     assert [(c.name, c.action) for c in result.plan.changes] == [
@@ -129,7 +129,9 @@ def test_confirmation_by_hand(site, root):
 
 def test_rollback_of_what_waits_and_of_what_was_confirmed(site, root):
     api.apply_site(site, wanted(PLAIN), options=options())
-    api.apply_site(site, wanted(replace(PLAIN, content=b"new\n")), options=options(auto_confirm=False))
+    api.apply_site(
+        site, wanted(dataclasses.replace(PLAIN, content=b"new\n")), options=options(auto_confirm=False)
+    )
     result = only(api.rollback_site(site, options=options()))
     assert (result.status, result.exit_code) == (Status.ROLLED_BACK, 0)
     assert (root / PLAIN.path[1:]).read_bytes() == PLAIN.content
@@ -151,7 +153,7 @@ def test_status_and_facts(site):
 
 
 def test_no_secret_in_anything_that_comes_out(site, root):
-    old = replace(SECRET, content=b"OlderKeyNobodyMaySee")
+    old = dataclasses.replace(SECRET, content=b"OlderKeyNobodyMaySee")
     api.apply_site(site, wanted(old), options=options())
     result = only(api.apply_site(site, wanted(PLAIN, SECRET), options=options()))
     status = only(api.status_site(site, options=options()))
@@ -182,7 +184,8 @@ def agents_of(root: Path) -> list[int]:
 def test_killed_agent_means_rolled_back(site, root):
     api.apply_site(site, wanted(PLAIN), options=options())
     new = wanted(
-        *(File(f"/etc/vosctl/{n}.json", b"x" * 1000) for n in range(50)), replace(PLAIN, content=b"new\n")
+        *(File(f"/etc/vosctl/{n}.json", b"x" * 1000) for n in range(50)),
+        dataclasses.replace(PLAIN, content=b"new\n"),
     )
     recorder = Recorder(on_step={"files": lambda: [os.kill(pid, signal.SIGKILL) for pid in agents_of(root)]})
     result = only(api.apply_site(site, new, options=options(confirm_window=3), processors=[recorder]))
@@ -207,7 +210,7 @@ def test_confirmation_that_cannot_come_means_rolled_back(site, root, monkeypatch
         return opened(self, command)
 
     monkeypatch.setattr(LocalTransport, "open", refuse_the_second)
-    new = wanted(replace(PLAIN, content=b"new\n"))
+    new = wanted(dataclasses.replace(PLAIN, content=b"new\n"))
     result = only(api.apply_site(site, new, options=options(confirm_window=2)))
     assert result.status is Status.ROLLED_BACK, result.error
     assert "not confirmed: no answer" in str(result.error)

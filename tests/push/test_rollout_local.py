@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 import shutil
@@ -263,8 +264,8 @@ def test_a_fingerprint_moves_with_everything_that_is_wanted():
     assert Fingerprint(state).of_site(state, batches) != before, "another salt"
     one = state["edge-a"]
     others = (
-        replace(one, files=(*one.files[:1], replace(SECRET, content=b"another"))),
-        replace(one, files=(replace(one.files[0], mode=0o600), SECRET)),
+        replace(one, files=(*one.files[:1], dataclasses.replace(SECRET, content=b"another"))),
+        replace(one, files=(dataclasses.replace(one.files[0], mode=0o600), SECRET)),
         replace(one, packages=("sngrep",)),
         replace(one, sysctls=(Sysctl("net.core.rmem_max", "1"),)),
     )

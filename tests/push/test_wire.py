@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 
 from msgspec.structs import replace
@@ -82,7 +83,7 @@ def test_nothing_of_the_firewall_is_sent_where_there_is_none():
 
 def test_a_file_that_is_a_rulesets_text_travels_once():
     text = RULES.text.encode()
-    file = replace(DESIRED.files[0], path="/etc/rules", content=text)
+    file = dataclasses.replace(DESIRED.files[0], path="/etc/rules", content=text)
     desired = replace(DESIRED, files=(file,))
     there = {"/etc/rules": {"exists": True, "digest": "0" * 64}}
     old = {"4": {"loaded": "1" * 64, "intact": True, "then": "", "now": "", "text": "*filter\nCOMMIT\n"}}

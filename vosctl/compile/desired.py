@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from msgspec import Struct
@@ -21,7 +22,9 @@ def _of_texts(head: str, text: str) -> str:
     return hashlib.sha256((head + text).encode()).hexdigest()
 
 
-class File(Struct, frozen=True):
+# A dataclass: where the site has it and how it is told is no part of what it is.
+@dataclass(frozen=True, slots=True)
+class File:
     """A file on the node.
 
     ``reload`` and ``restart`` name services that read it, for when it changes. ``validate`` is a command
@@ -39,8 +42,10 @@ class File(Struct, frozen=True):
     reload: str | None = None
     restart: str | None = None
     validate: str = ""
-    origin: str = ""
-    words: Callable[[bytes | None], tuple[tuple[str, ...], str]] | None = None
+    origin: str = field(default="", compare=False)
+    words: Callable[[bytes | None], tuple[tuple[str, ...], str]] | None = field(
+        default=None, compare=False, repr=False
+    )
 
     @property
     def digest(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 import subprocess
@@ -227,7 +228,7 @@ def test_an_xtables_lock_that_is_held_longer_than_anybody_waits(legacy: WholeNod
 @pytest.mark.parametrize("config", [b'{"refuse": true}', b'{"die": 0.1}'], ids=["refuses", "dies"])
 def test_a_service_that_does_not_start(node: WholeNode, config: bytes) -> None:
     files = tuple(
-        replace(file, content=config) if file.path.endswith("second.json") else file
+        dataclasses.replace(file, content=config) if file.path.endswith("second.json") else file
         for file in NEW.desired.files
     )
     answer = node.apply(Compiled(replace(NEW.desired, files=files)))  # type: ignore[arg-type]

@@ -1,7 +1,8 @@
 """vosctl, ansible-core and pyinfra bring the same fleet to the same state: the first time, with nothing to do, one file.
 
 ``push-N``: all three tools in turn on N hosts; each row is vosctl's median against one peer's, ``-cpu`` the
-controller's CPU time, ``-node`` a host's. ``push-floor-N``: the push part of a no-change run against connecting and ``true`` with the
+controller's CPU time, ``-node`` a host's; vosctl and ansible hold their connections for a minute, ``first`` begins
+without any. ``push-*-held-N``: the same without held connections. ``push-floor-N``: the push part of a no-change run against connecting and ``true`` with the
 library alone. ``push-200``: vosctl on 200 hosts with either SSH library. ``push-cpu-host``: what one more host costs
 the controller, from 20 and 200 hosts. Hosts and controller share the machine's cores.
 """
@@ -46,6 +47,7 @@ def compare(made: Bed, name: str, *, runs: int = _RUNS) -> list[Row]:
     if not PEERS.exists():
         raise RuntimeError(f"{PEERS} is missing: scripts/setup.sh peers makes it")
     found: dict[str, Times] = {"vosctl": _steps(made, Vosctl(made), runs)}
+    anew = _steps(made, Vosctl(made, persist=0), runs)
     floor = _floor(made, name, runs)
     peers: dict[str, Tool] = {"pyinfra": Pyinfra(made), "ansible": Ansible(made)}
     for peer, tool in peers.items():
@@ -62,6 +64,16 @@ def compare(made: Bed, name: str, *, runs: int = _RUNS) -> list[Row]:
                 rows.append(_row(f"push-{step}-{peer}-{count}{suffix}", _median(found["vosctl"][step], of), unit,
                                  f"{peer}; goal 1/{_TARGETS[peer][step]:g}" if not suffix else peer,
                                  _median(found[peer][step], of), name))  # fmt: skip
+    for step in _STEPS:
+        for suffix, unit, of in (
+            ("", "s", _wall),
+            ("-cpu", "s CPU", _cpu),
+            ("-node", "s CPU of a host", _node),
+        ):
+            rows.append(_row(f"push-{step}-held-{count}{suffix}", _median(found["vosctl"][step], of),
+                             f"{unit}, connections held", "logged in anew", _median(anew[step], of), name))  # fmt: skip
+    held = max(run.held for run in found["vosctl"]["noop"]) / count
+    rows.append(_row(f"push-held-memory-{count}", round(held), "KiB a host, held connections", "goal of the controller", _KB_HOST, name))  # fmt: skip
     return [*rows, *floor]
 
 
@@ -75,6 +87,7 @@ def _steps(made: Bed, tool: Tool, runs: int) -> Times:
                 continue
             if step == "first":
                 made.reset()
+                made.leave()
             version += step != "noop"
             tool.prepare(version)
             if step == "noop":
@@ -111,7 +124,8 @@ def _many(made: Bed, name: str) -> list[Row]:
     """Return what 200 hosts take with either library; the peers would take minutes."""
     rows = []
     libraries = {
-        library: _steps(made, Vosctl(made, transport=library), 1) for library in ("paramiko", "asyncssh")
+        library: _steps(made, Vosctl(made, transport=library, persist=0), 1)
+        for library in ("paramiko", "asyncssh")
     }
     for step in _STEPS:
         for suffix, unit, of in (("", "s", _wall), ("-cpu", "s CPU", _cpu)):
@@ -125,7 +139,7 @@ def _per_host(name: str) -> list[Row]:
     totals = {}
     for count in (_FEW, _MANY):
         with bed(count) as made:
-            totals[count] = _steps(made, Vosctl(made), 1)
+            totals[count] = _steps(made, Vosctl(made, persist=0), 1)
     rows = []
     for step in _STEPS:
         few, many = (totals[count][step] for count in (_FEW, _MANY))
